@@ -1,0 +1,111 @@
+"""The same job without us: bare htcondor2 submits what Ganga submitted for a batch cell.
+
+A process of its own submits (``python -m benchmarks.bare``), since the bindings hold the GIL meanwhile, and
+the event log is to be watched at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .jobfiles import TICK, JobFiles
+from .site import Site
+
+#: Seconds that a job may take.
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class BareJob:
+    """When things happened to a job, in unix seconds.
+
+    Attributes
+    ----------
+    begun: submission began
+    returned: it was over
+    files: the rest
+    """
+
+    begun: float
+    returned: float
+    files: JobFiles
+
+
+class BareCondor:
+    """Submits the newest batch cell's job again and again: its description, its files, its payload.
+
+    Neither kernel, broker nor Ganga takes part.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        saved = max((site.state / "gangadir").rglob("condor.json"), key=lambda path: path.stat().st_mtime)
+        self._text = saved.read_text()
+        self._folder = Path(json.loads(self._text)["description"]["initialdir"])
+        self._number = 0
+        self._submitter = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.bare"], cwd=Path(__file__).resolve().parents[1],
+            env=site.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._answer()
+
+    def close(self) -> None:
+        """End the process that submits."""
+        self._submitter.communicate()
+
+    def run(self) -> BareJob:
+        """Submit the job, and wait for its end."""
+        folder = self._new_folder()
+        files = JobFiles(folder)
+        answers: list[dict[str, float]] = []
+        listener = threading.Thread(target=lambda: answers.append(self._answer()))
+        listener.start()
+        assert self._submitter.stdin is not None
+        self._submitter.stdin.write(self._text.replace(str(self._folder), str(folder)) + "\n")
+        self._submitter.stdin.flush()
+        deadline = time.monotonic() + _PATIENCE
+        while not (answers and files.terminated and files.arrived):
+            if time.monotonic() > deadline:
+                raise TimeoutError("The bare job didn't end.")
+            time.sleep(TICK)
+            files.look()
+        return BareJob(answers[0]["begun"], answers[0]["returned"], files)
+
+    def _answer(self) -> dict[str, float]:
+        assert self._submitter.stdout is not None
+        found: dict[str, float] = json.loads(self._submitter.stdout.readline())
+        return found
+
+    def _new_folder(self) -> Path:
+        self._number += 1
+        folder = self._site.root / "bare" / str(self._number)
+        folder.mkdir(parents=True, mode=0o700)
+        shutil.copy(self._folder / "job.json", folder)
+        # The payload deletes its key, so the job gets a fresh copy.
+        shutil.copy(self._folder / "secret", folder / "key")
+        return folder
+
+
+def submit_for_ever() -> None:
+    """Submit what the lines of standard input describe; say when each submission began and returned."""
+    import htcondor2
+
+    schedd = htcondor2.Schedd()
+    print("{}", flush=True)
+    for line in sys.stdin:
+        job: Any = json.loads(line)
+        begun = time.time()
+        schedd.submit(htcondor2.Submit(job["description"]), itemdata=iter(job["items"]))
+        print(json.dumps({"begun": begun, "returned": time.time()}), flush=True)
+
+
+if __name__ == "__main__":
+    submit_for_ever()

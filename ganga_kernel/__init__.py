@@ -1,0 +1,7 @@
+"""ganga-kernel: a Jupyter kernel whose tagged cells run on the grid."""
+
+from __future__ import annotations
+
+from .version import __version__
+
+__all__ = ["__version__"]

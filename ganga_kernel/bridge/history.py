@@ -1,0 +1,84 @@
+"""The inner kernel's numbering: one In[n] counter for all cells, whoever runs them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import sys
+from functools import partial
+from typing import Any
+
+from IPython import get_ipython
+from IPython.core.error import UsageError
+
+
+def hello(magics: list[str], cloudpickle: str) -> None:
+    """Settle in, in the inner kernel.
+
+    Should one of our magics reach this kernel, as on a later line of a cell or in an assignment, it says in
+    one sentence where it belongs. A magic that is there already stays.
+
+    Parameters
+    ----------
+    magics: the names of our line magics
+    cloudpickle: folder of the package cloudpickle, which is used if this environment has none
+    """
+    if importlib.util.find_spec("cloudpickle") is None:
+        _load_package("cloudpickle", cloudpickle)
+    shell = get_ipython()
+    for name in magics:
+        if shell.find_line_magic(name) is None:
+            shell.register_magic_function(partial(_misplaced, name), "line", name)
+    if shell.find_cell_magic("batch") is None:
+        shell.register_magic_function(partial(_misplaced, "batch"), "cell", "batch")
+
+
+def _load_package(name: str, folder: str) -> None:
+    """Load a package from a folder, without adding what lies beside it to the import path."""
+    init = os.path.join(folder, "__init__.py")
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[folder])
+    assert spec is not None and spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def _misplaced(name: str, line: str, cell: str | None = None) -> None:
+    if cell is None:
+        raise UsageError(f"%{name} must be the first line of a cell of its own, and returns no value.")
+    raise UsageError(f"%%{name} must be the first line of a cell.")
+
+
+def take(source: str, store: bool) -> int:
+    """Take the next In[n] for a cell that runs elsewhere, and store its source in the history.
+
+    Without `store` (a request that says ``store_history: false``) only say which number is next.
+    """
+    shell = get_ipython()
+    number = int(shell.execution_count)
+    if not store:
+        return number
+    shell.history_manager.store_inputs(number, source, source)
+    shell.execution_count = number + 1
+    return number
+
+
+def error(source: str, number: int) -> dict[str, Any] | None:
+    """The error that running the cell would begin with, if it can't be compiled; else None.
+
+    The same text as IPython shows for an ordinary cell: the cell counts as In[`number`].
+    """
+    shell = get_ipython()
+    try:
+        transformed = shell.transform_cell(source)
+        name = shell.compile.cache(transformed, number, raw_code=source)
+        flags = shell.compile.flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        compile(shell.compile.ast_parse(transformed, filename=name), name, "exec", flags=flags)
+    except (SyntaxError, OverflowError, ValueError, TypeError) as problem:
+        traceback = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
+        return {
+            "ename": type(problem).__name__,
+            "evalue": str(problem),
+            "traceback": traceback,
+        }
+    return None

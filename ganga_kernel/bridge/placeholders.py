@@ -1,0 +1,108 @@
+"""Pending names: what stands in the namespace until a job delivers."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+class PendingNameError(NameError):
+    """A pending name was touched in a way that no analysis of the cell could see."""
+
+
+class JobFailedError(Exception):
+    """A name was read that a failed job should have bound."""
+
+
+class Pending:
+    """Stands for a name that a job will bind; keeps the old value.
+
+    Any use but `repr` raises an error that says which job it waits for.
+    """
+
+    __slots__ = ("_ganga_failure", "_ganga_job", "_ganga_name", "_ganga_old", "_ganga_token")
+
+    def __init__(self, name: str, token: str, job: int, old: Any) -> None:
+        self._ganga_name = name
+        self._ganga_token = token
+        self._ganga_job = job
+        self._ganga_old = old
+        self._ganga_failure = ""
+
+    def __repr__(self) -> str:
+        what = "failed in" if self._ganga_failure else "pending:"
+        return f"<{self._ganga_name}, {what} job {self._ganga_job}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # display hooks and inspectors ask for these of any object
+            raise AttributeError(name)
+        _refuse(self)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        _refuse(self)
+
+
+#: What stands for "the name was not bound before".
+UNBOUND = object()
+
+
+def _refuse(pending: Pending, *_: Any, **__: Any) -> NoReturn:
+    name, job = pending._ganga_name, pending._ganga_job
+    if pending._ganga_failure:
+        raise JobFailedError(f"{name} was to come from job {job}, which failed: {pending._ganga_failure}")
+    raise PendingNameError(
+        f"{name} is pending: job {job} has yet to bind it. Name it in the cell, and the cell waits; "
+        f"or run %wait {job} first."
+    )
+
+
+_OPERATIONS = (
+    "call len iter next contains getitem setitem delitem bool int float complex index str format bytes "
+    "add radd iadd sub rsub isub mul rmul imul truediv rtruediv floordiv rfloordiv mod rmod pow rpow "
+    "matmul rmatmul and rand or ror xor rxor lshift rlshift rshift rrshift neg pos abs invert round "
+    "eq ne lt le gt ge enter exit await aiter anext divmod rdivmod reversed hash array"
+).split()
+for _operation in _OPERATIONS:
+    setattr(Pending, f"__{_operation}__", _refuse)
+
+
+def pending_of(namespace: dict[str, Any]) -> dict[str, Pending]:
+    """The pending names of a namespace."""
+    return {name: value for name, value in list(namespace.items()) if type(value) is Pending}
+
+
+def place(namespace: dict[str, Any], names: list[str], token: str, job: int) -> None:
+    """Make `names` pending. A name that is pending already keeps that placeholder as its old value."""
+    for name in names:
+        namespace[name] = Pending(name, token, job, namespace.get(name, UNBOUND))
+
+
+def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:
+    """The placeholders of this job that are still in their names' chains, by name."""
+    found = {}
+    for name, value in pending_of(namespace).items():
+        at: Any = value
+        while type(at) is Pending:
+            if at._ganga_token == token:
+                found[name] = at
+                break
+            at = at._ganga_old
+    return found
+
+
+def settle(namespace: dict[str, Any], name: str, pending: Pending, value: Any) -> None:
+    """Put a value in the place of a placeholder: in the namespace, or as the old value of a later one."""
+    at: Any = namespace.get(name, UNBOUND)
+    if at is pending:
+        if value is UNBOUND:
+            del namespace[name]
+        else:
+            namespace[name] = value
+    while type(at) is Pending:
+        if at._ganga_old is pending:
+            at._ganga_old = value
+        at = at._ganga_old
+
+
+def restore(namespace: dict[str, Any], name: str, pending: Pending) -> None:
+    """Give a name the value back that it had before."""
+    settle(namespace, name, pending, pending._ganga_old)

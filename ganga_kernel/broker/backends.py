@@ -1,0 +1,148 @@
+"""What each backend needs from us: attributes of its Ganga object, a command, and a check before submission.
+
+Any backend of Ganga's runs the payload from the spool, which its workers must see. HTCondor's gets the files
+of the sandbox instead, and sends the event stream and the result back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import BackendError
+from ..spool import Spool
+from .stream import EventStream
+from .watch import kill_process, local_native, local_process
+
+#: Backends that are known before Ganga is loaded.
+OURS = ("Local", "HTCondor")
+#: The attribute of an HTCondor job that holds the token of ours.
+_TOKEN = "GangaKernelJob"
+#: Backends of Ganga's that can't run a batch cell: its own Condor needs bindings that are gone from current
+#: HTCondor releases, the others are no batch systems.
+_UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
+
+
+def check(backend: str, resources: dict[str, Any]) -> None:
+    """See that the backend can be reached, and asked for these resources. May take seconds if not.
+
+    Raises
+    ------
+    ScheddUnreachable: no HTCondor schedd answers.
+    BackendError: the backend can't be asked for a resource.
+    """
+    if backend == "HTCondor":
+        from ..condor.schedd import Schedd
+
+        Schedd().query("false", ["ClusterId"])
+    elif backend != "Local" and resources:
+        raise BackendError(
+            f"The backend {backend} can't be asked for {', '.join(sorted(resources))} yet.",
+            "Leave these options out, or use HTCondor.",
+        )
+
+
+def schedd_in_reach() -> bool:
+    """Whether an HTCondor schedd answers here. May take a second."""
+    from ..condor.schedd import Schedd
+
+    return Schedd().reachable()
+
+
+def fit(known: list[str]) -> list[str]:
+    """Those of Ganga's backends that can run a batch cell."""
+    return [name for name in known if name not in _UNFIT]
+
+
+def advice(name: str, known: list[str]) -> str:
+    """What to say to somebody who named an unknown backend."""
+    by_folded = {one.casefold(): one for one in known}
+    within = [folded for folded in by_folded if name.casefold() in folded]
+    near = within or difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    named = f"Did you mean {by_folded[near[0]]}? " if near else ""
+    return f"{named}Ganga's backends here are: {', '.join(known)}."
+
+
+def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, Any], list[str]]:
+    """The attributes of the Ganga backend object, and the command, for a job of the store."""
+    folder = Path(job["folder"])
+    payload = Spool(spool).payload()
+    python = job["python"]["executable"]
+    if backend == "HTCondor":
+        return _condor(job, folder, payload, python)
+    command = [
+        "/usr/bin/env", python, str(payload), "--job", str(folder / "job.json"), "--task", "0",
+        "--attempt", "1", "--events", str(folder / "0.events"), "--result", str(folder / "0.result"),
+    ]  # fmt: skip
+    return {}, command
+
+
+def native(backend: str, ganga_backend: Any, output: Path) -> str:
+    """What the backend calls the job, as text for the store."""
+    if backend == "Local":
+        return local_native(ganga_backend, output)
+    if backend == "HTCondor":
+        return str(ganga_backend.cluster_id)
+    return json.dumps({"id": str(getattr(ganga_backend, "id", ""))})
+
+
+def adopt(job: dict[str, Any]) -> str | None:
+    """What a broker that died left running while it handed a job over, as `native` would say it.
+
+    None: nothing was started, and the job can be handed over again.
+    """
+    folder = Path(job["folder"])
+    if job["backend"] == "HTCondor":
+        from ..condor.schedd import find_cluster
+
+        cluster = find_cluster(_TOKEN, job["token"], since=job["created"])
+        return None if cluster is None else str(cluster)
+    if job["backend"] == "Local":
+        _, events = EventStream(folder / "0.events").read()
+        started = [event for event in events if event["event"] == "start"]
+        return local_process(started[0]["pid"], folder / "unknown") if started else None
+    return None
+
+
+def remove(backend: str, native: str) -> None:
+    """End an adopted job, which Ganga doesn't know."""
+    if backend == "HTCondor":
+        from ..condor.schedd import Schedd
+
+        Schedd().remove(native, "killed in the notebook")
+    else:
+        kill_process(native)
+
+
+def _condor(
+    job: dict[str, Any], folder: Path, payload: Path, python: str
+) -> tuple[dict[str, Any], list[str]]:
+    """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
+    launch = Spool(payload.parent.parent).launcher()
+    namespace = json.loads((folder / "job.json").read_text())["namespace"]
+    asked = job["resources"]
+    fields = {
+        "folder": str(folder),
+        "input_files": [str(launch), str(payload), str(folder / "job.json"), namespace,
+                        str(folder / "key")],
+        "output_files": ["{task}.result"],
+        "items": list(range(len(job["tasks"]))),
+        "batch_name": f"ganga-kernel {job['id']}",
+        "attributes": {_TOKEN: job["token"]},
+        "memory": _megabytes(asked.get("memory")),
+        "disk": _megabytes(asked.get("disk")),
+        "cpus": asked.get("cpus"),
+        "gpus": asked.get("gpus"),
+        "max_runtime": asked.get("runtime"),
+        "requirements": asked.get("requirements", ""),
+        "rank": asked.get("rank", ""),
+        "accounting_group": asked.get("group", ""),
+    }  # fmt: skip
+    command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
+    return fields, command
+
+
+def _megabytes(asked: int | None) -> int | None:
+    return None if asked is None else -(-asked // 2**20)

@@ -1,0 +1,284 @@
+"""The life of jobs: accepted, handed to Ganga, watched, ended. Runs in the broker's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .. import spool
+from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
+from ..settings import GangaKernel
+from ..states import ended
+from . import backends
+from .session import GangaSession
+from .store import Store
+from .summary import summary
+from .watching import Told, Watching
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the jobs in flight.
+POLL = 0.04
+
+_T = TypeVar("_T")
+
+
+class Jobs:
+    """All jobs of the broker.
+
+    Parameters
+    ----------
+    tell: told of everything that happens to jobs; see `watching.Told`
+    """
+
+    def __init__(self, settings: GangaKernel, store: Store, tell: Told) -> None:
+        self._settings, self._store, self._tell = settings, store, tell
+        self._loop = asyncio.get_running_loop()
+        self._ganga_thread = ThreadPoolExecutor(1, thread_name_prefix="ganga")
+        self._session = GangaSession(settings.ganga, self._from_ganga)
+        self._booted: asyncio.Future[None] = self._loop.create_future()
+        self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
+        self._watching = Watching(store, tell, self._changed, self._over)
+        self._accepted = asyncio.Event()
+        self._in_flight = asyncio.Event()
+
+    # ------------------------------------------------------------------ requests
+
+    async def add(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Accept a job: store it durably, hand it over soon.
+
+        Asked again with the same token, because an answer was lost, it says what became of the job.
+
+        Raises
+        ------
+        UnknownBackend, ScheddUnreachable, BrokerError: nothing was stored.
+        """
+        known = self._store.by_token(job["token"])
+        if known:
+            return summary(known)
+        if self._booted.done():
+            self._booted.result()
+        job["backend"] = await self._backend(job["backend"])
+        await asyncio.to_thread(backends.check, job["backend"], job["resources"])
+        known = self._store.by_token(job["token"])  # asked again meanwhile
+        if known:
+            return summary(known)
+        number = self._store.add(job)
+        self._accepted.set()
+        return self.job(number)
+
+    def job(self, number: int) -> dict[str, Any]:
+        """A job's summary.
+
+        Raises
+        ------
+        BackendError: there is no such job.
+        """
+        found = self._store.job(number)
+        if found is None:
+            raise BackendError(f"There is no job {number}.", "%jobs lists them.")
+        return summary(found)
+
+    async def kill(self, number: int) -> dict[str, Any]:
+        """Kill a job; one that has ended is left as it is."""
+        job = self._store.job(number)
+        if job is None or ended(summary(job)["state"]):
+            return self.job(number)
+        self._store.change_job(number, kill_asked=1)
+        self._watching.kill_asked(number)
+        if job["handed"] == 0:
+            self._end_unstarted(job, "killed", "")
+        elif job["handed"] == 2:
+            if job["ganga_id"] is None:
+                await asyncio.to_thread(backends.remove, job["backend"], job["native"])
+            else:
+                await self._in_ganga(partial(self._session.kill, job["ganga_id"]))
+        return self.job(number)
+
+    async def status(self) -> dict[str, Any]:
+        """How Ganga is ("starting", "ready" or an error), and whether an HTCondor schedd is in reach."""
+        error = self._booted.exception() if self._booted.done() else None
+        ready = "ready" if self._booted.done() else "starting"
+        return {"ganga": ready if error is None else str(error), "schedd": await self._schedd}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job is in flight."""
+        return not self._store.unfinished()
+
+    @property
+    def local(self) -> bool:
+        """Whether a job runs on this very host."""
+        return self._watching.local > 0
+
+    # ------------------------------------------------------------------ the loops
+
+    async def run(self) -> None:
+        """Boot Ganga, recover what an earlier broker left, then hand over and watch jobs, for ever."""
+        try:
+            await self._in_ganga(self._session.boot)
+        except Exception as error:
+            told = (
+                error
+                if isinstance(error, GangaKernelError)
+                else BrokerError(f"Ganga can't be loaded: {error!r}.")
+            )
+            log.error("%s", told, exc_info=error)
+            self._booted.set_exception(told)
+            self._booted.exception()  # it is told to whoever submits from now on
+            for job in self._store.accepted():
+                self._end_unstarted(job, "refused", str(told))
+            return
+        await self._recover()
+        self._booted.set_result(None)
+        self._accepted.set()
+        await asyncio.gather(self._hand_over(), self._watch())
+
+    async def close(self) -> None:
+        """Shut Ganga down; jobs go on."""
+        await self._in_ganga(self._session.close)
+
+    async def _recover(self) -> None:
+        """Watch the jobs again that an earlier broker handed over; submit none twice."""
+        for job in self._store.unfinished():
+            async with self._only_this(job):
+                if job["handed"] == 1:
+                    await self._find_again(job)
+                    job = self._store.job(job["id"]) or job
+                if job["handed"] == 2:
+                    await self._begin_to_watch(job)
+
+    async def _find_again(self, job: dict[str, Any]) -> None:
+        """A broker died while it handed this job over: find out whether it got through."""
+        number = await self._in_ganga(partial(self._session.find, job["token"]))
+        if number is not None:
+            await self._note_handed(job, number)
+            return
+        native = await asyncio.to_thread(backends.adopt, job)
+        if native is None:
+            self._store.change_job(job["id"], handed=0)
+        else:
+            self._store.change_job(job["id"], handed=2, native=native, submitted=time.time())
+
+    async def _watch(self) -> None:
+        while True:
+            await self._in_flight.wait()
+            while self._watching:
+                self._watching.look()
+                await asyncio.sleep(POLL)
+            self._in_flight.clear()
+
+    async def _hand_over(self) -> None:
+        """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
+        while True:
+            await self._accepted.wait()
+            self._accepted.clear()
+            for job in self._store.accepted():
+                local = job["backend"] == "Local"
+                if local and self._watching.local >= self._settings.slots:
+                    self._waits_for_a_core(job)
+                    continue
+                if self._store.begin_handing(job["id"]):
+                    async with self._only_this(job):
+                        await self._hand_one(job)
+
+    @contextlib.asynccontextmanager
+    async def _only_this(self, job: dict[str, Any]) -> Any:
+        """Whatever goes wrong with one job ends that job, and no other."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, GangaKernelError):
+                log.exception("job %s", job["id"])
+            said = str(error) if isinstance(error, GangaKernelError) else f"{type(error).__name__}: {error}."
+            self._end_unstarted(job, "refused", said)
+
+    async def _hand_one(self, job: dict[str, Any]) -> None:
+        spool.renew_key(Path(job["folder"]))
+        fields, command = backends.prepare(job["backend"], job, self._settings.spool)
+        number = await self._in_ganga(
+            partial(self._session.submit, job["token"], job["backend"], fields, command)
+        )
+        await self._note_handed(job, number)
+        fresh = self._store.job(job["id"])
+        assert fresh is not None
+        await self._begin_to_watch(fresh)
+        self._changed(job["id"])
+        if fresh["kill_asked"]:
+            await self.kill(job["id"])
+
+    async def _begin_to_watch(self, job: dict[str, Any]) -> None:
+        status = ""
+        if job["ganga_id"] is not None:
+            status = await self._in_ganga(partial(self._session.status, job["ganga_id"]))
+        self._watching.add(job, status)
+        self._in_flight.set()
+
+    def _waits_for_a_core(self, job: dict[str, Any]) -> None:
+        if job["tasks"][0]["state"] == "accepted":
+            reason = f"It waits for a free core: {self._settings.slots} local jobs run at once."
+            with self._store:
+                for task in job["tasks"]:
+                    self._store.change_task(job["id"], task["task"], state="queued", reason=reason)
+            self._changed(job["id"])
+
+    def _end_unstarted(self, job: dict[str, Any], state: str, reason: str) -> None:
+        """End a job that its backend never had."""
+        now = time.time()
+        with self._store:
+            for task in job["tasks"]:
+                self._store.change_task(
+                    job["id"], task["task"], state=state, reason=reason, ended=now, backend_ended=1
+                )
+        self._changed(job["id"])
+
+    async def _note_handed(self, job: dict[str, Any], number: int) -> None:
+        native = await self._in_ganga(
+            lambda: backends.native(
+                job["backend"], self._session.backend_of(number), self._session.output_folder(number)
+            )
+        )
+        with self._store:
+            self._store.change_job(job["id"], handed=2, ganga_id=number, native=native, submitted=time.time())
+            for task in job["tasks"]:
+                self._store.change_task(job["id"], task["task"], state="queued", reason="")
+
+    def _over(self, job: dict[str, Any]) -> None:
+        """A job's backend has ended all its tasks."""
+        self._accepted.set()  # a core is free
+        unnoticed = job["ganga_id"] is not None and job["tasks"][0]["exit_code"] is None
+        if job["backend"] == "Local" and unnoticed:
+            asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
+                self._in_ganga(partial(self._session.give_up, job["ganga_id"]))
+            )
+
+    def _changed(self, number: int) -> None:
+        self._tell("job", {"job": self.job(number)})
+
+    # ------------------------------------------------------------------ Ganga's thread
+
+    async def _backend(self, name: str) -> str:
+        """The backend's name, if it can run batch cells."""
+        if name in backends.OURS:
+            return name
+        await asyncio.shield(self._booted)
+        known = backends.fit(await self._in_ganga(self._session.backends))
+        if name not in known:
+            raise UnknownBackend(
+                f"There is no backend {name!r} for batch cells.", backends.advice(name, known)
+            )
+        return name
+
+    async def _in_ganga(self, call: Callable[[], _T]) -> _T:
+        return await self._loop.run_in_executor(self._ganga_thread, call)
+
+    def _from_ganga(self, ganga_id: int, status: str) -> None:
+        """Ganga changed a job's status; called in its thread."""
+        self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, status)

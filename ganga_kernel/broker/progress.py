@@ -1,0 +1,90 @@
+"""From what payload and backend say to a task's new columns in the store. Pure.
+
+What is true when they disagree: a result counts when its file is whole; a task has ended when the backend
+says so; an end without the payload's last event is a lost task, with a sentence.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from ..states import ended
+from .watch import Observation
+
+Changes = dict[str, Any]
+
+
+def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[[str], int]) -> Changes:
+    """The columns that an event of the payload changes.
+
+    Parameters
+    ----------
+    result_size: bytes of a result file of the job, 0 while it isn't there
+    """
+    if ended(task["state"]):
+        return {}
+    if event["event"] == "start":
+        return {
+            "state": "running", "attempt": event["attempt"], "host": event.get("host", ""),
+            "started": event["time"], "notes": event.get("notes", []),
+            "reason": "", "error": None, "result": None,
+        }  # fmt: skip
+    if event["event"] != "end":
+        return {}
+    changes: Changes = {"usage": event.get("usage")}
+    if event["status"] == "terminated":  # killed, or vacated and soon started anew: the backend tells
+        return {**changes, "error": event["error"]}
+    if event["status"] != "ok":
+        return {**changes, "state": "failed", "error": event["error"], "ended": event["time"]}
+    changes["result"] = {**event["result"], "ended": event["time"]}
+    if arrived(changes["result"], result_size):
+        changes |= {"state": "done", "ended": event["time"]}
+    return changes
+
+
+def arrived(result: dict[str, Any] | None, result_size: Callable[[str], int]) -> bool:
+    """Whether a result's file is whole."""
+    return result is not None and result_size(result["file"]) == result["size"]
+
+
+def on_observation(
+    task: dict[str, Any], seen: Observation, kill_asked: bool, result_size: Callable[[str], int]
+) -> Changes:
+    """The columns that a backend's word changes. The payload's stream was read to its end before."""
+    if seen.state != "ended":
+        if ended(task["state"]) or (seen.state, seen.reason) == (task["state"], task["reason"]):
+            return {}
+        changes: Changes = {"state": seen.state, "reason": seen.reason}
+        if seen.host and not task["host"]:
+            changes["host"] = seen.host
+        return changes
+    changes = {"backend_ended": 1, "exit_code": seen.exit_code}
+    if ended(task["state"]):
+        return changes
+    changes["ended"] = seen.time
+    if arrived(task["result"], result_size):
+        return {**changes, "state": "done", "ended": task["result"]["ended"]}
+    if kill_asked:
+        return {**changes, "state": "killed", "reason": "", "error": None}
+    return {**changes, "state": "lost", "reason": _lost(task, seen)}
+
+
+def _lost(task: dict[str, Any], seen: Observation) -> str:
+    code = seen.exit_code
+    if task["result"] is not None:
+        return "The cell ended, but its result didn't come back."
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hints = {
+            "SIGSEGV": "The program crashed (SIGSEGV), probably in a compiled library.",
+            "SIGKILL": "It was killed (SIGKILL), often for using more memory than it was given.",
+        }
+        return " ".join(filter(None, (hints.get(name, f"It was ended by {name}."), seen.reason)))
+    if code:
+        return " ".join(filter(None, (f"Its process ended with exit code {code}.", seen.reason)))
+    return seen.reason or "Its process ended without a word."

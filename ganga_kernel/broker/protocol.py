@@ -1,0 +1,64 @@
+"""What travels between grid kernels and the broker: JSON objects over a private ZeroMQ ipc socket.
+
+A request is ``{"id": n, "op": name, …arguments}``; its answer ``{"id": n, "result": …}`` or
+``{"id": n, "error": {…}}`` (see `ganga_kernel.errors.to_wire`). What the broker sends unasked is numbered
+for each client: ``{"event": n, "epoch": e, "kind": "job" | "output" | "restart", …}``. A client that misses
+a number, or sees another epoch (the broker is a new one), asks for a snapshot with ``follow``. A client that
+was silent for long is forgotten; it is answered ``"stranger": true`` and has to say ``hello`` again.
+
+Operations
+----------
+hello     protocol, version → epoch, version. The first message.
+submit    a job, see `SUBMIT` → the job. Returns when the job is stored durably.
+follow    job, after → the job, its outputs from number `after` on, and the number of the first that counts;
+          events of the job from now on.
+jobs      limit → the newest jobs, newest first.
+kill      job → the job.
+delivered job → None. The notebook has the job's results.
+status    → what the broker is, and how Ganga is.
+ping      → epoch.
+bye       no answer: the client goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..folders import runtime_folder
+from ..settings import GangaKernel
+
+#: Version of the protocol; both sides must have the same.
+PROTOCOL = 1
+
+#: The fields of a submitted job.
+SUBMIT = (
+    "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
+    "names", "tasks", "python",
+)  # fmt: skip
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One message as bytes."""
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+def decode(frame: bytes) -> dict[str, Any]:
+    """The message in a frame.
+
+    Raises
+    ------
+    ValueError: it isn't a JSON object.
+    """
+    found = json.loads(frame)
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found
+
+
+def socket_path(settings: GangaKernel) -> Path:
+    """Where the broker of a state folder listens on this host."""
+    digest = hashlib.sha256(str(settings.state).encode()).hexdigest()[:16]
+    return runtime_folder() / f"broker-{digest}"

@@ -1,0 +1,226 @@
+"""The one Ganga session on its gangadir. All calls come from one thread: Ganga is slow and holds the GIL.
+
+Ganga is imported by `GangaSession.boot`, not before: it takes a second, starts threads, and writes to the
+folders that its configuration names.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .. import condor
+from ..errors import BrokerError, GangaKernelError, SubmitRefused
+from ..folders import private_folder
+
+log = logging.getLogger(__name__)
+
+#: Called with Ganga's number of a job and its new status, from the thread that changed it.
+Listener = Callable[[int, str], None]
+
+_GANGARC = """\
+# Ganga configuration file ($Name: Ganga-8-7-12 $)
+# Written by ganga-kernel at each start of its broker.
+[Configuration]
+gangadir = {gangadir}
+ReleaseNotes = False
+RUNTIME_PATH = {plugins}
+[PollThread]
+autostart = True
+base_poll_rate = 1
+Local = 1
+[Logging]
+_logfile = {log}
+"""
+
+
+class GangaSession:
+    """Ganga, loaded.
+
+    Parameters
+    ----------
+    gangadir: Ganga's own folder
+    listener: told of every change of status of a job
+    """
+
+    def __init__(self, gangadir: Path, listener: Listener) -> None:
+        self._gangadir = gangadir
+        self._listener = listener
+        self._ganga: Any = None
+
+    def boot(self) -> None:
+        """Load Ganga and have it monitor the jobs that it knows.
+
+        Raises
+        ------
+        BrokerError: Ganga isn't installed, or doesn't start.
+        """
+        private_folder(self._gangadir)
+        _free_dead_sessions(self._gangadir)
+        rc = self._gangadir / "gangarc"
+        rc.write_text(
+            _GANGARC.format(
+                gangadir=self._gangadir, plugins=condor.runtime_path(), log=self._gangadir / "ganga.log"
+            )
+        )
+        os.environ["GANGA_CONFIG_FILE"] = str(rc)
+        try:
+            with _home(self._gangadir):
+                import ganga
+                import ganga.ganga
+        except Exception as error:
+            raise BrokerError(
+                f"Ganga can't be loaded: {type(error).__name__}: {error}.",
+                "Install it into the kernel's environment (pip install ganga); the broker's log is "
+                f"{self._gangadir.parent / 'broker.log'}.",
+            ) from error
+        self._ganga = ganga
+        self._listen()
+        _mend_monitoring()
+        for job in ganga.jobs:
+            job.backend  # noqa: B018 (Ganga monitors a job of an earlier session only once it is touched)
+
+    def backends(self) -> list[str]:
+        """The names of Ganga's backends."""
+        return sorted(self._ganga.plugins("backends"))
+
+    def submit(self, token: str, backend: str, fields: dict[str, Any], command: list[str]) -> int:
+        """Submit one Ganga job and return Ganga's number of it.
+
+        Parameters
+        ----------
+        token: becomes the Ganga job's name, by which `find` finds it
+        backend: name of a Ganga backend
+        fields: attributes of the backend object
+        command: program and arguments
+
+        Raises
+        ------
+        SubmitRefused: Ganga or its backend refused.
+        """
+        ganga = self._ganga
+        try:
+            job = ganga.Job(
+                name=token,
+                application=ganga.Executable(exe=command[0], args=command[1:]),
+                backend=getattr(ganga, backend)(**fields),
+            )
+            job.parallel_submit = False  # or submit() sleeps for a quarter of a second
+            job.submit()
+        except Exception as error:
+            raise SubmitRefused(_reason(error)) from error
+        return int(job.id)
+
+    def find(self, token: str) -> int | None:
+        """Ganga's number of the job of that token if it was submitted, else None."""
+        for job in self._ganga.jobs:
+            if job.name == token and job.status not in ("new", "submitting"):
+                return int(job.id)
+        return None
+
+    def backend_of(self, number: int) -> Any:
+        """The backend object of a Ganga job, without Ganga's proxy."""
+        from GangaCore.GPIDev.Base.Proxy import stripProxy
+
+        return stripProxy(self._ganga.jobs(number)).backend
+
+    def output_folder(self, number: int) -> Path:
+        """Where Ganga keeps a job's output."""
+        return Path(self._ganga.jobs(number).outputdir)
+
+    def kill(self, number: int) -> None:
+        """Kill a Ganga job."""
+        job = self._ganga.jobs(number)
+        if job.status not in ("completed", "failed", "killed"):
+            job.kill()
+
+    def status(self, number: int) -> str:
+        """Ganga's status of a job."""
+        return str(self._ganga.jobs(number).status)
+
+    def give_up(self, number: int) -> None:
+        """Tell Ganga that a job has failed, where it can't notice: the wrapper of a local job was killed."""
+        job = self._ganga.jobs(number)
+        if job.status not in ("completed", "failed", "killed"):
+            job.force_status("failed", force=True)
+
+    def close(self) -> None:
+        """Shut Ganga down in order."""
+        if self._ganga is None:
+            return
+        from GangaCore.Core.InternalServices.ShutdownManager import _protected_ganga_exitfuncs
+
+        atexit.unregister(_protected_ganga_exitfuncs)
+        _protected_ganga_exitfuncs()
+
+    def _listen(self) -> None:
+        """Have every change of a job's status told to the listener: Ganga pushes, nobody polls."""
+        from GangaCore.GPIDev.Lib.Job.Job import Job
+
+        update, listener = Job.updateStatus, self._listener
+
+        def told(job: Any, status: str, *args: Any, **kwargs: Any) -> Any:
+            answer = update(job, status, *args, **kwargs)
+            if job.master is None:
+                listener(int(job.id), str(job.status))
+            return answer
+
+        Job.updateStatus = told
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong first; Ganga's own error only wraps it. An error of ours says it best."""
+    while not isinstance(error, GangaKernelError) and (cause := error.__cause__ or error.__context__):
+        error = cause
+    return str(error).strip() or type(error).__name__
+
+
+def _mend_monitoring() -> None:
+    """Have Ganga monitor every active backend.
+
+    Ganga 8.7.12 (MonitoringService.py:85) starts the check of each newly active backend with the object of
+    the last one, so that of two kinds which become active at once one is never asked.
+    """
+    from GangaCore.Core.MonitoringComponent.MonitoringService import AsyncMonitoringService as Service
+    from GangaCore.GPIDev.Lib.Job.Job import lazyLoadJobBackend
+
+    check = Service._check_active_backends
+
+    def check_all(service: Any, *args: Any, **kwargs: Any) -> None:
+        check(service, *args, **kwargs)
+        for name, jobs in service.active_backends.items():
+            if name not in service.scheduled_backend_checks:
+                service._check_backend(lazyLoadJobBackend(jobs[0]))
+
+    Service._check_active_backends = check_all
+
+
+@contextlib.contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    """HOME while Ganga is imported: it makes folders there whatever its configuration says."""
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HOME"]
+        else:
+            os.environ["HOME"] = before
+
+
+def _free_dead_sessions(gangadir: Path) -> None:
+    """Remove the session locks of processes that are gone, which would hold jobs for 45 s."""
+    here = f"{os.uname().nodename}."
+    for path in gangadir.glob("repository/*/LocalXML/*/sessions/*.session*"):
+        found = re.search(r"\.PID\.(\d+)\.session", path.name)
+        if found and path.name.startswith(here) and not psutil.pid_exists(int(found[1])):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""The job store: cells, jobs, tasks and outputs, in SQLite.
+
+One process writes it, and locks it for itself, so that it may lie on a shared disk (SQLite's shared
+write-ahead log must not be used over a network: https://www.sqlite.org/wal.html, "Advantages").
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import BrokerUnavailable
+
+#: Version of the schema; to be raised with every change of it.
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE,
+    notebook TEXT NOT NULL, cell TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL,
+    execution_count INTEGER NOT NULL,
+    names TEXT NOT NULL,
+    backend TEXT NOT NULL, resources TEXT NOT NULL, folder TEXT NOT NULL, python TEXT NOT NULL,
+    handed INTEGER NOT NULL DEFAULT 0,      -- 0 not yet, 1 being handed to Ganga, 2 Ganga has it
+    ganga_id INTEGER, native TEXT,
+    log_offset INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL, submitted REAL,
+    outputs INTEGER NOT NULL DEFAULT 0,     -- number of the next output; none is used twice
+    kill_asked INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS tasks (
+    job INTEGER NOT NULL REFERENCES jobs(id), task INTEGER NOT NULL,
+    state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 0, host TEXT NOT NULL DEFAULT '',
+    started REAL, ended REAL, exit_code INTEGER,
+    backend_ended INTEGER NOT NULL DEFAULT 0,
+    stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
+    error TEXT, result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (job, task)
+);
+CREATE TABLE IF NOT EXISTS outputs (
+    job INTEGER NOT NULL, task INTEGER NOT NULL, number INTEGER NOT NULL,
+    output TEXT NOT NULL,
+    PRIMARY KEY (job, number)
+);
+"""
+_JSON = ("names", "resources", "python", "error", "result", "usage", "notes")
+
+
+class Store:
+    """The jobs of one user.
+
+    Parameters
+    ----------
+    path: the database file; it is made if it isn't there
+
+    Raises
+    ------
+    BrokerUnavailable: it can't be opened, for example because another process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if tables and version != _VERSION:
+                raise BrokerUnavailable(
+                    f"The job store {path} was written by another version of ganga-kernel.",
+                    "Move the state folder away, or set another GangaKernel.state_dir.",
+                )
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.Error as error:
+            raise BrokerUnavailable(
+                f"The job store {path} can't be opened: {error}.",
+                "If another broker has it, end that one; if the file is damaged, move it away.",
+            ) from error
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        """Begin a transaction: all changes of the block are stored together."""
+        self._db.execute("BEGIN")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+    def add(self, job: dict[str, Any]) -> int:
+        """Store a new job durably, with its tasks, and return its number."""
+        row = {name: _plain(name, job[name]) for name in job if name != "tasks"}
+        row["created"] = time.time()
+        with self:
+            columns = ", ".join(row)
+            marks = ", ".join(f":{name}" for name in row)
+            found = self._db.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", row)
+            number = int(found.lastrowid or 0)
+            self._db.executemany(
+                "INSERT INTO tasks (job, task, state) VALUES (?, ?, 'accepted')",
+                ((number, task) for task in range(job["tasks"])),
+            )
+        return number
+
+    def job(self, number: int) -> dict[str, Any] | None:
+        """One job with its tasks, or None."""
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
+        return self._whole(row) if row else None
+
+    def by_token(self, token: str) -> dict[str, Any] | None:
+        """The job of a token, or None."""
+        row = self._db.execute("SELECT * FROM jobs WHERE token = ?", (token,)).fetchone()
+        return self._whole(row) if row else None
+
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """The newest jobs, newest first."""
+        rows = self._db.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
+        return [self._whole(row) for row in rows.fetchall()]
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Jobs of which a task has not ended, or whose backend has not; oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM jobs WHERE id IN (SELECT job FROM tasks WHERE backend_ended = 0) ORDER BY id"
+        )
+        return [self._whole(row) for row in rows.fetchall()]
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """Jobs that wait to be handed over; oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM jobs WHERE handed = 0 AND id IN (SELECT job FROM tasks WHERE backend_ended = 0) "
+            "ORDER BY id"
+        )
+        return [self._whole(row) for row in rows.fetchall()]
+
+    def begin_handing(self, number: int) -> bool:
+        """Mark a job as being handed over. False if it was killed, or handed over, meanwhile."""
+        found = self._db.execute(
+            "UPDATE jobs SET handed = 1 WHERE id = ? AND handed = 0 AND kill_asked = 0", (number,)
+        )
+        return found.rowcount == 1
+
+    def change_job(self, number: int, **values: Any) -> None:
+        """Set columns of a job."""
+        self._change("jobs", "id = :_job", {"_job": number}, values)
+
+    def change_task(self, number: int, task: int, **values: Any) -> None:
+        """Set columns of a task."""
+        self._change("tasks", "job = :_job AND task = :_task", {"_job": number, "_task": task}, values)
+
+    def add_outputs(self, number: int, task: int, outputs: list[dict[str, Any]]) -> int:
+        """Append outputs of a task; returns the number of the first of them."""
+        first = self._next_output(number)
+        self._db.executemany(
+            "INSERT INTO outputs (job, task, number, output) VALUES (?, ?, ?, ?)",
+            ((number, task, first + i, json.dumps(output)) for i, output in enumerate(outputs)),
+        )
+        self.change_job(number, outputs=first + len(outputs))
+        return first
+
+    def _next_output(self, number: int) -> int:
+        row = self._db.execute("SELECT outputs FROM jobs WHERE id = ?", (number,)).fetchone()
+        return int(row[0])
+
+    def first_output(self, number: int) -> int:
+        """The number of the first output that still counts; that of the next one if there is none."""
+        row = self._db.execute("SELECT MIN(number) FROM outputs WHERE job = ?", (number,)).fetchone()
+        return self._next_output(number) if row[0] is None else int(row[0])
+
+    def outputs(self, number: int, after: int) -> list[dict[str, Any]]:
+        """The outputs of a job from number `after` on."""
+        rows = self._db.execute(
+            "SELECT task, number, output FROM outputs WHERE job = ? AND number >= ? ORDER BY number",
+            (number, after),
+        )
+        return [
+            {"task": row["task"], "number": row["number"], "output": json.loads(row["output"])}
+            for row in rows
+        ]
+
+    def forget_outputs(self, number: int, task: int) -> int:
+        """Drop a task's outputs, as it started anew; returns the number that the job's next output gets."""
+        self._db.execute("DELETE FROM outputs WHERE job = ? AND task = ?", (number, task))
+        return self._next_output(number)
+
+    def _change(self, table: str, where: str, keys: dict[str, Any], values: dict[str, Any]) -> None:
+        sets = ", ".join(f"{name} = :{name}" for name in values)
+        plain = {name: _plain(name, value) for name, value in values.items()}
+        self._db.execute(f"UPDATE {table} SET {sets} WHERE {where}", {**keys, **plain})
+
+    def _whole(self, row: sqlite3.Row) -> dict[str, Any]:
+        job = _rich(row)
+        rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
+        job["tasks"] = [_rich(task) for task in rows.fetchall()]
+        return job
+
+
+def _plain(name: str, value: Any) -> Any:
+    return json.dumps(value) if name in _JSON and value is not None else value
+
+
+def _rich(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
+        for name in row.keys()  # noqa: SIM118 (a Row iterates over its values)
+    }

@@ -1,0 +1,198 @@
+"""Jobs in flight: what payload and backend say of them, stored first and then told.
+
+An error with one job's files or rows is that job's: it is logged, and the other jobs go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..states import ended
+from . import progress
+from .store import Store
+from .stream import EventStream
+from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
+
+log = logging.getLogger(__name__)
+
+#: Called with a kind ("job", "output", "restart") and what to tell the job's followers.
+Told = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass
+class Watched:
+    """A job in flight.
+
+    Attributes
+    ----------
+    job: its row in the store, with its tasks; kept in step with the store
+    streams: the event streams of its tasks
+    held_back: what the backend said while a stream had more to read
+    """
+
+    job: dict[str, Any]
+    watcher: Watcher
+    streams: list[EventStream]
+    held_back: list[Observation]
+
+    @property
+    def number(self) -> int:
+        """The job's number."""
+        return int(self.job["id"])
+
+    def result_size(self, name: str) -> int:
+        """Bytes of a result file, 0 while it isn't there."""
+        try:
+            return (Path(self.job["folder"]) / name).stat().st_size
+        except OSError:  # also a stale handle of a network file system: the next look tells
+            return 0
+
+
+class Watching:
+    """All jobs in flight.
+
+    Parameters
+    ----------
+    tell: told of outputs and restarts
+    changed: told of a job whose state changed
+    over: told of a job whose backend has ended all its tasks
+    """
+
+    def __init__(
+        self, store: Store, tell: Told, changed: Callable[[int], None], over: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._store, self._tell, self._changed, self._over = store, tell, changed, over
+        self._jobs: dict[int, Watched] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    @property
+    def local(self) -> int:
+        """How many jobs run on this very host."""
+        return sum(watched.job["backend"] == "Local" for watched in self._jobs.values())
+
+    def add(self, job: dict[str, Any], ganga_status: str) -> None:
+        """Watch a job that its backend has.
+
+        Parameters
+        ----------
+        ganga_status: what Ganga says of it now; empty if Ganga doesn't know it
+        """
+        folder = Path(job["folder"])
+        watcher: Watcher
+        if job["backend"] == "Local":
+            watcher = LocalWatcher(job["native"])
+        elif job["backend"] == "HTCondor":
+            watcher = CondorWatcher(folder, job["log_offset"])
+        else:
+            watcher = GangaWatcher()
+            watcher.tell(ganga_status)
+        streams = [
+            EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
+            for task in job["tasks"]
+        ]
+        self._jobs[job["id"]] = Watched(job, watcher, streams, [])
+
+    def kill_asked(self, number: int) -> None:
+        """The user asked for a job's end."""
+        if number in self._jobs:
+            self._jobs[number].job["kill_asked"] = 1
+
+    def tell_status(self, ganga_id: int, status: str) -> None:
+        """Ganga changed a job's status."""
+        for watched in self._jobs.values():
+            if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
+                watched.watcher.tell(status)
+
+    def look(self) -> None:
+        """One look at every job in flight. Many times a second: with nothing new it costs little."""
+        for watched in list(self._jobs.values()):
+            try:
+                self._look(watched)
+            except (OSError, ValueError, KeyError, sqlite3.Error):
+                log.exception("job %s", watched.number)
+
+    def _look(self, watched: Watched) -> None:
+        """The backend's log is read first and counts last: a task's stream is read to its end before."""
+        watched.held_back += watched.watcher.poll()
+        told: list[tuple[str, dict[str, Any]]] = []
+        changed = more = False
+        with self._store:
+            for task, stream in zip(watched.job["tasks"], watched.streams, strict=True):
+                if not task["backend_ended"]:
+                    changed |= self._read(watched, task, stream, told)
+                    more |= stream.more
+            if not more:
+                changed |= self._observe(watched)
+        for kind, what in told:
+            self._tell(kind, what)
+        if changed:
+            self._changed(watched.number)
+        if all(task["backend_ended"] for task in watched.job["tasks"]):
+            del self._jobs[watched.number]
+            self._over(watched.job)
+
+    def _read(
+        self, watched: Watched, task: dict[str, Any], stream: EventStream,
+        told: list[tuple[str, dict[str, Any]]],
+    ) -> bool:  # fmt: skip
+        again, events = stream.read()
+        if not again and not events:
+            return self._late_result(watched, task)
+        which = {"job": watched.number, "task": task["task"]}
+        outputs = [event["output"] for event in events if event["event"] == "output"]
+        if not ended(task["state"]):
+            if again:
+                first = self._store.forget_outputs(watched.number, task["task"])
+                told.append(("restart", {**which, "next": first}))
+            first = self._store.add_outputs(watched.number, task["task"], outputs)
+            told += [("output", {**which, "number": n, "output": o}) for n, o in enumerate(outputs, first)]
+        before = dict(task)
+        for event in events:
+            task.update(progress.on_event(task, event, watched.result_size))
+        changes = {key: value for key, value in task.items() if before[key] != value}
+        self._store.change_task(
+            watched.number, task["task"], stream_offset=stream.offset, stream_head=stream.head, **changes
+        )
+        return bool(changes)
+
+    def _late_result(self, watched: Watched, task: dict[str, Any]) -> bool:
+        """Whether a result whose end was reported has arrived by now: a file transfer takes its time."""
+        if ended(task["state"]) or not progress.arrived(task["result"], watched.result_size):
+            return False
+        return self._change(watched, task, {"state": "done", "ended": task["result"]["ended"]})
+
+    def _observe(self, watched: Watched) -> bool:
+        seen, watched.held_back = watched.held_back, []
+        changed = False
+        for one in seen:
+            task = watched.job["tasks"][one.task]
+            asked = bool(watched.job["kill_asked"])
+            changes = progress.on_observation(task, one, asked, watched.result_size)
+            if changes.get("state") == "lost" and not one.reason:
+                changes["reason"] += self._last_words(watched, one.task)
+            changed |= self._change(watched, task, changes)
+        if watched.watcher.offset != watched.job["log_offset"]:
+            watched.job["log_offset"] = watched.watcher.offset
+            self._store.change_job(watched.number, log_offset=watched.watcher.offset)
+        return changed
+
+    def _change(self, watched: Watched, task: dict[str, Any], changes: dict[str, Any]) -> bool:
+        if not changes:
+            return False
+        task.update(changes)
+        self._store.change_task(watched.number, task["task"], **changes)
+        return True
+
+    @staticmethod
+    def _last_words(watched: Watched, task: int) -> str:
+        """What the interpreter itself wrote to standard error before it ended."""
+        path = Path(watched.job["folder"]) / f"{task}.stderr"
+        text = path.read_text(errors="replace").strip() if path.exists() else ""
+        return f" It said: {text[-500:]}" if text else ""

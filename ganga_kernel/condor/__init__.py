@@ -1,0 +1,32 @@
+"""A Ganga backend named ``HTCondor``, on the current Python bindings (``htcondor2``).
+
+Ganga loads it through its RUNTIME_PATH; `runtime_path` gives the value for gangarc. Importing this
+package imports neither Ganga nor HTCondor.
+
+    description   plain data in, submit description out (pure)
+    eventlog      the event log as observations, and what they add up to
+    schedd        the way to the schedd: submit, act, query, find, and errors with a remedy
+    launcher      the script that starts a payload on a worker
+    backend       the Ganga plugin
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["loadPlugins", "runtime_path"]
+
+
+def runtime_path() -> str:
+    """The value of ``[Configuration] RUNTIME_PATH`` in gangarc that loads this plugin.
+
+    An absolute path, which must hold no ``:`` (Ganga separates entries by it).
+    """
+    return str(Path(__file__).resolve().parent / "runtime" / "GangaKernelHTCondor")
+
+
+def loadPlugins(config: object = None) -> None:
+    """Register the backend; Ganga calls this while it is imported."""
+    from ganga_kernel.condor import backend
+
+    backend.register()

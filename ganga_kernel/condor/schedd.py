@@ -1,0 +1,306 @@
+"""The way to the schedd: find it, submit to it, act on its jobs, and say what is wrong if it fails.
+
+A schedd that restarts gets another address, and the bindings' own Schedd object keeps the old one,
+so every call here looks it up anew (for a local schedd that reads one small file).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bindings
+from ganga_kernel.condor.eventlog import Observation
+from ganga_kernel.errors import GangaKernelError, ScheddUnreachable, SubmitRefused
+
+_log = logging.getLogger(__name__)
+
+_AUTHENTICATION = re.compile(r"AUTHENTICAT|SECMAN|auth methods|not authorized|permission", re.I)
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_STATES = {
+    1: "queued",
+    2: "running",
+    3: "removed",
+    4: "completed",
+    5: "held",
+    6: "transferring",
+    7: "running",
+}
+_JOB_ADS = (
+    "ClusterId ProcId JobStatus EnteredCurrentStatus RemoteHost LastRemoteHost ExitCode "
+    "ExitBySignal ExitSignal HoldReason HoldReasonCode HoldReasonSubCode RemoveReason MemoryUsage"
+).split()
+
+
+class Schedd:
+    """One schedd, looked up for every call.
+
+    Parameters
+    ----------
+    name:
+        Its name as in ``condor_status -schedd``; None for this machine's own.
+    pool:
+        Address of the pool's collector; None for the configured one.
+
+    Every method raises `ScheddUnreachable` if the schedd can't be found or doesn't answer.
+    """
+
+    def __init__(self, name: str | None = None, pool: str | None = None) -> None:
+        self.name = name
+        self.pool = pool
+
+    def submit(self, description: Mapping[str, str], items: Sequence[Mapping[str, str]]) -> int:
+        """Submit one cluster with a proc for each item; returns its number.
+
+        Raises `SubmitRefused`, with HTCondor's own words, if the schedd does not take it.
+        """
+        htcondor2 = load_bindings()
+        folder = description.get("initialdir", "")
+        if folder.startswith("/") and "$" not in folder and not Path(folder).is_dir():
+            # HTCondor would take the job, and never write its log.
+            raise SubmitRefused(f"The job's folder doesn't exist: {folder}", "Make it first.")
+        schedd = self._connect()
+        try:
+            result = schedd.submit(
+                htcondor2.Submit(dict(description)), itemdata=iter([dict(item) for item in items])
+            )
+        except htcondor2.HTCondorException as error:
+            text = _words(error)
+            if re.search(r"Failed to connect|locate", text):
+                raise self._unreachable(text) from error
+            raise SubmitRefused(f"HTCondor refused the job: {text}", _refusal(text)) from error
+        except (ValueError, TypeError) as error:
+            raise SubmitRefused(f"HTCondor's bindings refused the job: {error}") from error
+        return int(result.cluster())
+
+    def remove(self, job: str, reason: str) -> int:
+        """Remove a cluster (``"12"``) or proc (``"12.3"``); returns the number of jobs changed."""
+        return self._act("Remove", job, reason)
+
+    def hold(self, job: str, reason: str) -> int:
+        """Hold a cluster or a proc; returns the number of jobs changed."""
+        return self._act("Hold", job, reason)
+
+    def release(self, job: str, reason: str) -> int:
+        """Release a cluster or a proc from its hold; returns the number of jobs changed."""
+        return self._act("Release", job, reason)
+
+    def vacate(self, job: str) -> int:
+        """Send a cluster or a proc back to the queue; returns the number of jobs changed."""
+        return self._act("VacateFast", job, "")
+
+    def query(self, constraint: str, attributes: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The ads of the queue's jobs that match, in no order."""
+        return self._ads(lambda schedd: schedd.query(constraint, list(attributes)))
+
+    def history(
+        self, constraint: str, attributes: Sequence[str] = (), match: int = -1, since: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """The ads of jobs that left the queue, latest first.
+
+        At most `match` of them (-1: all), and none that ended before `since` (unix seconds).
+        """
+        stop = f"EnteredCurrentStatus < {int(since)}" if since > 0 else None
+        return self._ads(lambda schedd: schedd.history(constraint, list(attributes), match, stop))
+
+    def find_cluster(self, attribute: str, value: str, since: float = 0.0) -> int | None:
+        """The newest cluster with that attribute in its ad, in the queue or else the history.
+
+        This finds a job that was submitted by a process which died before it could note the number.
+        The history is read back to jobs that ended at `since` (unix seconds): a schedd's whole
+        history can be long.
+        """
+        if not attribute.isidentifier():
+            raise ValueError(f"not an attribute name: {attribute!r}")
+        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        constraint = f'{attribute} =?= "{text}"'
+        ads = self.query(constraint, ["ClusterId"])
+        if not ads:
+            ads = self.history(constraint, ["ClusterId"], 1, since)
+        return max((int(ad["ClusterId"]) for ad in ads), default=None)
+
+    def observe(self, cluster: int) -> list[Observation]:
+        """What queue and history say about a cluster: for where its event log can't be read.
+
+        One observation a proc, in the vocabulary of `eventlog`.
+        """
+        constraint = f"ClusterId == {cluster}"
+        ads = {int(ad["ProcId"]): ad for ad in self.history(constraint, _JOB_ADS)}
+        ads.update({int(ad["ProcId"]): ad for ad in self.query(constraint, _JOB_ADS)})
+        return [_observation(ad) for _, ad in sorted(ads.items())]
+
+    def versions(self) -> dict[str, str]:
+        """``{"bindings": "25.14.1", "daemon": …}``; the daemon's is empty if it isn't found."""
+        htcondor2 = load_bindings()
+        try:
+            location = self._locate()
+        except (ScheddUnreachable, htcondor2.HTCondorException):
+            location = {}
+        daemon = str(location.get("CondorVersion", ""))
+        return {"bindings": _short(htcondor2.version()), "daemon": _short(daemon)}
+
+    def reachable(self, timeout: float = 1.0) -> bool:
+        """Whether the schedd answers this process; within `timeout` seconds if nobody is there.
+
+        Never raises. Quiet and nearly free on a machine without HTCondor.
+        """
+        if configuration() is None:
+            return False
+        try:
+            address = _socket_address(str(self._locate().get("MyAddress", "")))
+            if address is not None:
+                socket.create_connection(address, timeout).close()
+            self.query("false", ["ClusterId"])
+        except (GangaKernelError, OSError) as error:
+            _log.debug("no HTCondor schedd in reach: %s", error)
+            return False
+        return True
+
+    # ------------------------------------------------------------------ inside
+
+    def _locate(self) -> Any:
+        htcondor2 = load_bindings()
+        if configuration() is None:
+            raise self._unreachable("")
+        try:
+            collector = htcondor2.Collector(self.pool)
+            location = collector.locate(htcondor2.DaemonType.Schedd, self.name)
+        except htcondor2.HTCondorException as error:
+            raise self._unreachable(_words(error)) from error
+        if location is None:
+            raise self._unreachable(f"The pool knows no schedd named {self.name}.")
+        return location
+
+    def _connect(self) -> Any:
+        return load_bindings().Schedd(self._locate())
+
+    def _ads(self, ask: Callable[[Any], Any]) -> list[dict[str, Any]]:
+        htcondor2 = load_bindings()
+        schedd = self._connect()
+        try:
+            return [dict(ad) for ad in ask(schedd)]
+        except htcondor2.HTCondorException as error:
+            raise self._unreachable(_words(error)) from error
+
+    def _act(self, action: str, job: str, reason: str) -> int:
+        if not re.fullmatch(r"\d+(\.\d+)?", job):
+            raise ValueError(f"not a cluster or cluster.proc: {job!r}")
+        htcondor2 = load_bindings()
+        schedd = self._connect()
+        # As a plain string the bindings would drop the reason; a number must go with it.
+        why = (reason, 0) if reason else None
+        try:
+            result = schedd.act(getattr(htcondor2.JobAction, action), job, why)
+        except htcondor2.HTCondorException as error:
+            raise self._unreachable(_words(error)) from error
+        return int(result["TotalSuccess"]) if result is not None else 0
+
+    def _unreachable(self, text: str) -> ScheddUnreachable:
+        """The error for this moment: what was said, with which configuration and versions."""
+        config = configuration()
+        whose = f"The schedd {self.name}" if self.name else "This machine's HTCondor schedd"
+        if config is None:
+            return ScheddUnreachable(
+                f"{whose} can't be reached: there is no HTCondor configuration ({_looked_for()}).",
+                "Set CONDOR_CONFIG to the configuration file, or work on a machine that submits to HTCondor.",
+            )
+        known = _known_versions(self.pool, self.name)
+        facts = f"Configuration: {config}; {known}."
+        if _AUTHENTICATION.search(text):
+            return ScheddUnreachable(
+                f"{whose} did not accept who we are: {text or 'no reason given'} {facts}",
+                "Use Python bindings of the daemons' own version (pip install htcondor==VERSION): "
+                "bindings and daemons of different versions can fail to authenticate. Otherwise "
+                "ask whoever runs the pool which authentication it wants.",
+            )
+        return ScheddUnreachable(
+            f"{whose} can't be reached: {text or 'no reason given'} {facts}",
+            "See whether condor_q works in a shell with the same configuration; if it does not, "
+            "HTCondor is not running here.",
+        )
+
+
+def find_cluster(attribute: str, value: str, since: float = 0.0) -> int | None:
+    """The cluster with that attribute on this machine's schedd; see `Schedd.find_cluster`."""
+    return Schedd().find_cluster(attribute, value, since)
+
+
+def reachable(timeout: float = 1.0) -> bool:
+    """Whether this machine has an HTCondor schedd in reach; see `Schedd.reachable`."""
+    return Schedd().reachable(timeout)
+
+
+def _observation(ad: Mapping[str, Any]) -> Observation:
+    state = _STATES.get(int(ad["JobStatus"]), "queued")
+    signalled = bool(ad.get("ExitBySignal", False))
+    slot = str(ad.get("RemoteHost", ad.get("LastRemoteHost", "")))
+    held = state == "held"
+    reason = {"held": "HoldReason", "removed": "RemoveReason"}.get(state, "")
+    return Observation(
+        cluster=int(ad["ClusterId"]),
+        proc=int(ad["ProcId"]),
+        state=state,
+        time=float(ad.get("EnteredCurrentStatus", time.time())),
+        host=slot.rsplit("@", 1)[-1],
+        slot=slot,
+        exit_code=_integer(ad, "ExitCode") if state == "completed" and not signalled else None,
+        exit_signal=_integer(ad, "ExitSignal") if state == "completed" and signalled else None,
+        reason=str(ad.get(reason, "")),
+        code=_integer(ad, "HoldReasonCode") if held else None,
+        subcode=_integer(ad, "HoldReasonSubCode") if held else None,
+        memory_mb=_integer(ad, "MemoryUsage"),
+    )
+
+
+def _integer(ad: Mapping[str, Any], name: str) -> int | None:
+    # Some attributes (MemoryUsage) are expressions, which a query gives unevaluated.
+    value = ad.get(name)
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text.removesuffix(", errmsg=").removesuffix(" errmsg=") or type(error).__name__
+
+
+def _refusal(text: str) -> str:
+    if "expression" in text:
+        return "Check requirements, rank and the extra submit commands."
+    return "Change what it names, and submit again."
+
+
+def _looked_for() -> str:
+    named = os.environ.get("CONDOR_CONFIG")
+    if named is not None:
+        return f"CONDOR_CONFIG={named}, which is no such file"
+    return "CONDOR_CONFIG isn't set, and there is none of " + ", ".join(DEFAULT_FILES)
+
+
+def _known_versions(pool: str | None, name: str | None) -> str:
+    htcondor2 = load_bindings()
+    bindings = f"Python bindings {_short(htcondor2.version())}"
+    try:
+        location = htcondor2.Collector(pool).locate(htcondor2.DaemonType.Schedd, name)
+    except htcondor2.HTCondorException:
+        location = None
+    daemon = _short(str(location.get("CondorVersion", ""))) if location is not None else ""
+    return f"{bindings}, daemons {daemon}" if daemon else f"{bindings}, daemons unknown"
+
+
+def _short(version: str) -> str:
+    found = _VERSION.search(version)
+    return found.group() if found else ""
+
+
+def _socket_address(contact: str) -> tuple[str, int] | None:
+    """Host and port of ``<host:port?…>``; None if it holds something else (a name, CCB)."""
+    found = re.match(r"<(\[[0-9a-fA-F:]+\]|[^:?<>]+):(\d+)", contact)
+    if found is None or "CCBID" in contact:
+        return None
+    return found.group(1).strip("[]"), int(found.group(2))

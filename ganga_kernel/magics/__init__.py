@@ -1,0 +1,10 @@
+"""Our magics, one a module; a class's docstring is what the user reads with ``%name?``."""
+
+from __future__ import annotations
+
+from .batch import BatchMagic
+from .jobs import JobsMagic
+from .kill import KillMagic
+from .wait import WaitMagic
+
+MAGICS = (BatchMagic, JobsMagic, KillMagic, WaitMagic)

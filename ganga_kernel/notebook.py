@@ -1,0 +1,456 @@
+"""What the grid kernel does for one notebook: batch cells to jobs, pending names, waiting, delivery.
+
+It knows cells, names and outputs; how a message travels is the kernel's business (`Screen`), how a backend
+works is the broker's. Everything here runs in the grid kernel's event loop, but for `Notebook.admit` and
+`Notebook.interrupt`, which the router's thread calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import failures, options, panel
+from .broker.client import BrokerClient, Event
+from .calls import Bridge
+from .cells import LiveCell, Screen
+from .errors import BrokerError, CellError, GangaKernelError, SettingsError
+from .execution import Refusal
+from .failures import Failure, Interrupted, JobFailed
+from .options import Options, spell_size
+from .routing import BatchCell
+from .settings import GangaKernel
+from .spool import Spool, secret
+
+log = logging.getLogger(__name__)
+
+#: Bytes from which on the size of what travels is worth a sentence.
+_WORTH_SAYING = 1 << 20
+
+
+#: The embedded default: it needs no batch system.
+DEFAULT_BACKEND = "Local"
+_OFFER = (
+    "An HTCondor schedd is in reach: %%batch --backend HTCondor sends a cell there, "
+    "%batch --backend HTCondor all of this notebook's."
+)
+
+
+class Asking(Protocol):
+    """Who asks for a batch cell: the request's parent header and what it tells of the front end."""
+
+    parent: dict[str, Any]
+    number: int
+    late: bool
+
+
+class Notebook:
+    """One notebook's batch cells.
+
+    Parameters
+    ----------
+    settings: the site's and user's settings, or the error that reading them gave: ordinary cells work
+        all the same
+    """
+
+    _bridge: Bridge
+    _screen: Screen
+
+    def __init__(self, settings: GangaKernel | SettingsError) -> None:
+        self._given = settings
+        self._defaults = Options()
+        self._cells: dict[int, LiveCell] = {}
+        self._pending: set[str] = set()
+        self._offered = False
+        self._client: BrokerClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_waiting = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def join(self, bridge: Bridge, screen: Screen) -> None:
+        """Give it its ways to the inner kernel and to the front end; to be called before `start`."""
+        self._bridge, self._screen = bridge, screen
+
+    def start(self) -> None:
+        """Begin, in the running event loop: start the broker while the user still types."""
+        self._loop = asyncio.get_running_loop()
+        self._spawn(self._bridge.mount())
+        if isinstance(self._given, GangaKernel):
+            self._client = BrokerClient(self._given, self._heard, self._lost)
+            if self._given.start_broker:
+                self._spawn(self._warm_up(self._client))
+
+    def forget(self) -> None:
+        """The inner kernel is a new process: nothing is pending in its empty namespace."""
+        self._pending.clear()
+        self._bridge.forget()
+        self._spawn(self._bridge.mount())
+
+    def close(self) -> None:
+        """End; jobs go on."""
+        for task in self._tasks:
+            task.cancel()
+        if self._client is not None:
+            self._client.close()
+
+    # ------------------------------------------------------------------ what magics do
+
+    async def take(self, source: str, store: bool) -> int:
+        """The In[n] of a cell that the grid kernel answers."""
+        return int(await self._bridge.call("take", source=source, store=store))
+
+    async def run(self, cell: BatchCell, asking: Asking) -> Failure | None:
+        """Run a batch cell: returns when its job is accepted, or with the job where output comes late.
+
+        Raises
+        ------
+        GangaKernelError: nothing was submitted.
+        """
+        chosen = self._options(cell)
+        spool = Spool(self._settings.spool)
+        try:
+            captured = await self._capture(cell.source, asking.number, spool)
+        except JobFailed as failed:
+            return failed.failure
+        except Interrupted as interrupted:
+            return Failure.interrupt(interrupted)
+        if "error" in captured:
+            return Failure(**captured["error"])
+        live = await self._submit(cell, asking, chosen, captured, spool)
+        live.draw()
+        if not self._waits(chosen, asking):
+            return None
+        try:
+            await self._until_ended(live)
+        except Interrupted as interrupted:
+            return Failure.interrupt(interrupted)
+        return failures.of_job(live)
+
+    def answered(self) -> None:
+        """A cell of the grid kernel was answered: an interrupt that came for it is over."""
+        self._stop_waiting.clear()
+
+    def set_defaults(self, line: str) -> str:
+        """Set the notebook's defaults from a ``%batch`` line, and say what they are."""
+        given = options.from_line(line)
+        self._defaults = given.over(self._defaults)
+        return self._all_defaults().over(Options(backend=DEFAULT_BACKEND)).describe()
+
+    async def jobs(self, limit: int) -> str:
+        """A table of the newest jobs of this user."""
+        return panel.table(await self._broker.ask("jobs", limit=limit), time.time())
+
+    async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Kill jobs; returns their summaries."""
+        return [await self._broker.ask("kill", job=number) for number in numbers]
+
+    async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
+        """Wait for jobs, all unfinished ones of this notebook if none is named; returns summaries.
+
+        A job that wasn't started here is shown under the waiting cell; its names are not delivered.
+
+        Raises
+        ------
+        Interrupted: the user ended the wait.
+        BackendError: there is no such job.
+        """
+        waiting = [await self._live(number, asking) for number in numbers] or [
+            live for live in self._cells.values() if not live.ended.is_set()
+        ]
+        for live in waiting:
+            await self._until_ended(live)
+        return [live.job for live in waiting]
+
+    async def _live(self, number: int, asking: Asking) -> LiveCell:
+        if number not in self._cells:
+            found = await self._broker.ask("follow", job=number, after=0)
+            guest = LiveCell(found["job"], asking.parent, self._screen, [])
+            self._cells[number] = guest
+            guest.draw()
+            await self._follow(guest)
+        return self._cells[number]
+
+    # ------------------------------------------------------------------ execution.Gate
+
+    @property
+    def closed(self) -> bool:
+        """See `execution.Gate`."""
+        return bool(self._pending)
+
+    def admit(self, code: str, store: bool, done: Callable[[Refusal | None], None]) -> None:
+        """See `execution.Gate`."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._admit(code, store, done)))
+
+    def interrupt(self) -> None:
+        """See `execution.Gate`."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._stop_waiting.set)
+
+    async def _admit(self, code: str, store: bool, done: Callable[[Refusal | None], None]) -> None:
+        failure: Failure | None = None
+        number = 0
+        try:
+            failure = await self._hold(code)
+            if failure is not None:
+                number = await self.take(code, store)
+        except GangaKernelError as error:
+            failure = Failure.from_error(error)
+        finally:
+            self._stop_waiting.clear()
+            done(failure.refusal(number) if failure else None)
+
+    async def _hold(self, code: str) -> Failure | None:
+        """Wait for what a cell needs; the reason if it can't have it."""
+        try:
+            while tokens := await self._needs(code):
+                await self._until_delivered(tokens)
+        except JobFailed as failed:
+            return failed.failure
+        except Interrupted as interrupted:
+            return Failure.interrupt(interrupted)
+        return None
+
+    async def _needs(self, code: str) -> list[str]:
+        found = await self._bridge.call("needs", source=code)
+        self._pending &= set(found["pending"])
+        return list(found["needed"])
+
+    # ------------------------------------------------------------------ submitting
+
+    def _options(self, cell: BatchCell) -> Options:
+        chosen = self._all_defaults()
+        chosen = options.from_mapping(cell.metadata, "the cell's metadata").over(chosen)
+        chosen = options.from_mapping(cell.tags, "the cell's tags").over(chosen)
+        return options.from_line(cell.line).over(chosen)
+
+    def _all_defaults(self) -> Options:
+        site = self._settings
+        configured = options.from_mapping(site.options, "GangaKernel.options")
+        return self._defaults.over(configured.over(Options(backend=site.backend or None, wait=site.wait)))
+
+    def _waits(self, chosen: Options, asking: Asking) -> bool:
+        return asking.late if chosen.wait is None else chosen.wait
+
+    async def _capture(self, source: str, number: int, spool: Spool) -> dict[str, Any]:
+        while True:
+            captured: dict[str, Any] = await self._bridge.call(
+                "capture", source=source, number=number, objects=str(spool.objects)
+            )
+            if "waits" not in captured:
+                return captured
+            await self._until_delivered(captured["waits"])
+
+    async def _submit(
+        self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
+    ) -> LiveCell:
+        """Submit the job and make its names pending. From its acceptance on nothing loses sight of it."""
+        token = uuid.uuid4().hex
+        environment, binds = captured["environment"], captured["binds"]
+        folder = spool.new_job(
+            token,
+            {
+                "source": cell.source,
+                "execution_count": asking.number,
+                "namespace": captured["namespace"],
+                "binds": binds,
+                **environment,
+            },
+        )
+        job = await self._broker.submit(
+            token=token,
+            notebook=os.environ.get("JPY_SESSION_NAME", ""),
+            cell="",
+            source=cell.source,
+            execution_count=asking.number,
+            label=_label(cell.source),
+            backend=chosen.backend or DEFAULT_BACKEND,
+            resources=chosen.resources(),
+            folder=str(folder),
+            names=binds,
+            tasks=1,
+            python={
+                "executable": environment["python"],
+                "version": environment["python_version"],
+            },
+        )
+        hints = [*_hints(captured), *await self._offer(chosen)]
+        live = self._cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints, folder)
+        self._pending.add(token)
+        await self._bridge.call("place", names=binds, token=token, job=job["id"])
+        self._spawn(self._follow(live))
+        return live
+
+    async def _offer(self, chosen: Options) -> list[str]:
+        """Mention HTCondor once, where nobody chose a backend and its schedd is in reach."""
+        if chosen.backend is not None or self._offered:
+            return []
+        self._offered = True
+        try:
+            status = await self._broker.ask("status")
+        except GangaKernelError:
+            return []  # it was a hint only
+        return [_OFFER] if status["schedd"] else []
+
+    # ------------------------------------------------------------------ waiting
+
+    async def _until_delivered(self, tokens: Iterable[str]) -> None:
+        """Wait until the jobs of these tokens have ended and delivered.
+
+        Raises
+        ------
+        JobFailed: one of them failed.
+        Interrupted: the user ended the wait.
+        """
+        by_token = {live.job["token"]: live for live in self._cells.values()}
+        for token in tokens:
+            live = by_token[token]
+            await self._until_ended(live)
+            failure = failures.of_job(live)
+            if failure is not None:
+                raise JobFailed(failures.inherited(failure, live.job))
+
+    async def _until_ended(self, live: LiveCell) -> None:
+        ended = asyncio.ensure_future(live.ended.wait())
+        stopped = asyncio.ensure_future(self._stop_waiting.wait())
+        try:
+            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            stopped.cancel()
+        if not live.ended.is_set():
+            raise Interrupted(live.job["id"])
+
+    # ------------------------------------------------------------------ what the broker tells
+
+    @property
+    def _settings(self) -> GangaKernel:
+        if isinstance(self._given, SettingsError):
+            raise self._given
+        return self._given
+
+    @property
+    def _broker(self) -> BrokerClient:
+        if self._client is None:
+            assert self._settings
+            raise CellError("The kernel is still starting.", "Run the cell again.")
+        return self._client
+
+    def _heard(self, event: Event) -> None:
+        number = event["job"]["id"] if event["kind"] == "job" else event["job"]
+        live = self._cells.get(number)
+        if live is not None:
+            self._take_in(live, event)
+
+    def _take_in(self, live: LiveCell, event: Event) -> None:
+        if event["kind"] == "job":
+            if live.update(event["job"]):
+                self._spawn(self._finish(live))
+        elif event["kind"] == "restart":
+            live.begin_anew(event["next"])
+        elif not live.show(event["number"], event["output"]):
+            self._spawn(self._follow(live))
+
+    def _lost(self) -> None:
+        for live in self._cells.values():
+            if not live.ended.is_set():
+                self._spawn(self._follow(live))
+
+    async def _follow(self, live: LiveCell) -> None:
+        """Catch up with a job: its state, and the outputs that weren't seen yet."""
+        found = await self._broker.ask("follow", job=live.job["id"], after=live.next_output)
+        if found["first"] > live.next_output:  # the job started anew meanwhile
+            live.begin_anew(found["first"])
+        for one in found["outputs"]:
+            live.show(one["number"], one["output"])
+        if live.update(found["job"]):
+            await self._finish(live)
+
+    async def _finish(self, live: LiveCell) -> None:
+        """The job has ended: deliver its names or its failure, and draw the last panel."""
+        try:
+            if live.job["state"] == "done":
+                if live.folder is not None:
+                    await self._deliver(live, live.folder)
+            else:
+                await self._fail(live)
+        except (GangaKernelError, OSError, ValueError) as error:
+            live.refuse_delivery(str(error))
+        finally:
+            live.draw()
+            live.ended.set()
+
+    async def _fail(self, live: LiveCell) -> None:
+        failure = failures.of_job(live)
+        assert failure is not None
+        if live.job["state"] != "failed":  # else the cell has shown its error itself
+            live.show_error(failure.ename, failure.evalue, failure.traceback)
+        reason = f"{failure.ename}: {failure.evalue}"
+        await self._bridge.call("fail", token=live.job["token"], reason=reason)
+
+    async def _deliver(self, live: LiveCell, folder: Path) -> None:
+        job = live.job
+        answer = await self._bridge.call(
+            "deliver",
+            token=job["token"],
+            path=str(folder / job["result"]["file"]),
+            key=secret(folder),
+            signature=job["result"]["signature"],
+        )
+        if "error" in answer:
+            live.refuse_delivery(answer["error"])
+            return
+        self._pending.discard(job["token"])
+        if answer["kept"]:
+            live.hints.append(f"Kept as you set them meanwhile: {', '.join(answer['kept'])}.")
+        for name, reason in answer["unavailable"].items():
+            live.hints.append(f"{name} could not come back: {reason}")
+        self._spawn(self._broker.ask("delivered", job=job["id"]))
+
+    # ------------------------------------------------------------------ housekeeping
+
+    async def _warm_up(self, client: BrokerClient) -> None:
+        try:
+            await client.connect()
+        except GangaKernelError:
+            return  # the first batch cell tries again, and shows the error
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, BrokerError):
+            log.info("%s", error)  # the connection is kept up, and jobs are followed again
+        elif error is not None:
+            log.error("in the grid kernel", exc_info=error)
+
+
+def _label(source: str) -> str:
+    """The cell's first line that does something, for a list of jobs."""
+    lines = [line.strip() for line in source.splitlines()]
+    code = [line for line in lines if line and not line.startswith(("#", "%"))]
+    telling = [line for line in code if not line.startswith(("import ", "from "))]
+    return next(iter([*telling, *code]), "")[:120]
+
+
+def _hints(captured: dict[str, Any]) -> list[str]:
+    hints = []
+    names = captured["names"]
+    total = sum(names.values())
+    if total >= _WORTH_SAYING:
+        largest = sorted(names, key=lambda name: -names[name])[:3]
+        each = ", ".join(f"{name} ({spell_size(names[name])})" for name in largest)
+        hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
+    for name, reason in captured["unpicklable"].items():
+        hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
+    return hints

@@ -1,0 +1,234 @@
+"""The options of a batch cell: from texts to checked values. Pure.
+
+Weakest first: site and user configuration, the notebook's defaults (``%batch …``), the cell's metadata,
+its tags, its ``%%batch`` line. An unknown option, or a value that doesn't parse, raises `OptionError`,
+which names the option and the nearest right one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NoReturn
+
+from .errors import OptionError
+
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SCALE = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_TIME = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|min|m|h|d)?", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a batch cell asks for; None where nothing was said.
+
+    Attributes
+    ----------
+    backend: name of a Ganga backend
+    memory, disk: bytes for each task
+    cpus, gpus: how many for each task
+    runtime: seconds that each task may run
+    requirements, rank, group: passed to the batch system as they are
+    wait: the cell ends only with its job
+    """
+
+    backend: str | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    disk: int | None = None
+    runtime: int | None = None
+    requirements: str | None = None
+    rank: str | None = None
+    group: str | None = None
+    wait: bool | None = None
+
+    def over(self, weaker: Options) -> Options:
+        """These options, with those of `weaker` where these say nothing."""
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(weaker, **said)
+
+    def resources(self) -> dict[str, Any]:
+        """What the backend is asked for, as plain data; only what was said."""
+        own = {"backend", "wait"}
+        return {k: v for k, v in asdict(self).items() if k not in own and v is not None}
+
+    def describe(self) -> str:
+        """The options as one would type them."""
+        said = ((name, value) for name, value in asdict(self).items() if value is not None)
+        return " ".join(_spell(name, value) for name, value in said)
+
+
+def size(text: str) -> int:
+    """Bytes from ``2GB``, ``500 MB``, ``1.5GiB``; a bare number is megabytes, as in HTCondor.
+
+    Units are powers of 1024, as HTCondor counts.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError("a size is a number with a unit, for example 2GB or 500MB")
+    return _positive(float(found["number"]) * _SCALE[(found["unit"] or "m").lower()])
+
+
+def duration(text: str) -> int:
+    """Seconds from ``90``, ``20min``, ``1.5h``, ``2d``."""
+    found = _TIME.fullmatch(text.strip())
+    if not found:
+        raise ValueError("a time is a number with a unit, for example 20min, 1.5h or 2d")
+    return _positive(float(found["number"]) * _SECONDS[(found["unit"] or "s").lower()])
+
+
+def _positive(value: float) -> int:
+    if not 1 <= value < 2**60:
+        raise ValueError("it is out of all range")
+    return int(value)
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.strip().isdigit() or int(text) < 1:
+        raise ValueError("it must be a whole number, 1 or more")
+    return int(text)
+
+
+def flag(text: str) -> bool:
+    """A switch of a tag or of metadata: ``batch:wait``, ``batch:wait=no``."""
+    word = text.strip().lower()
+    if word in ("", "yes", "true", "on", "1"):
+        return True
+    if word in ("no", "false", "off", "0"):
+        return False
+    raise ValueError("it is yes or no")
+
+
+def words(text: str) -> str:
+    """Any text but none."""
+    if not text.strip():
+        raise ValueError("it needs a value")
+    return text.strip()
+
+
+#: option -> (what turns its text into a value, its help for the user)
+PARSERS: dict[str, tuple[Any, str]] = {
+    "backend": (words, "Ganga backend that runs the cell: Local, HTCondor, Slurm, …"),
+    "memory": (size, "memory for each task, e.g. 2GB"),
+    "cpus": (count, "cores for each task"),
+    "gpus": (count, "GPUs for each task"),
+    "disk": (size, "scratch space for each task, e.g. 10GB"),
+    "runtime": (duration, "time that each task may run, e.g. 2h"),
+    "requirements": (words, "HTCondor requirements expression"),
+    "rank": (words, "HTCondor rank expression"),
+    "group": (words, "accounting group"),
+    "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
+}
+assert set(PARSERS) == {field.name for field in fields(Options)}
+
+
+def from_line(text: str) -> Options:
+    """The options of a ``%%batch`` or ``%batch`` line."""
+    try:
+        arguments = shlex.split(text, comments=True)
+    except ValueError as error:
+        raise OptionError(f"The options can't be read: {error}.", "Check the quotes.") from error
+    parser = parser_for_line()
+    found = vars(parser.parse_args(arguments))
+    return Options(**{name: value for name, value in found.items() if value is not None})
+
+
+def from_mapping(given: Mapping[str, Any], where: str) -> Options:
+    """The options of tags, metadata or configuration.
+
+    Parameters
+    ----------
+    given: option -> value, a text or what JSON makes of it
+    where: what to call the source in an error, e.g. "the cell's metadata"
+    """
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in PARSERS:
+            raise _unknown(name, where)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        try:
+            values[name] = PARSERS[name][0](text)
+        except ValueError as error:
+            raise OptionError(f"{name}={value} in {where} can't be used: {error}.") from error
+    return Options(**values)
+
+
+def parser_for_line() -> argparse.ArgumentParser:
+    """The parser of the ``%%batch`` line, whose errors are `OptionError`."""
+    parser = Parser(prog="%%batch", add_help=False, allow_abbrev=False)
+    for name, (parse, text) in PARSERS.items():
+        if parse is flag:
+            parser.add_argument(f"--{name}", help=text, action=argparse.BooleanOptionalAction, default=None)
+        else:
+            parser.add_argument(f"--{name}", type=_typed(parse), help=text, metavar=name.upper())
+    return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser for a magic's line: it raises `OptionError` in place of leaving."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; unknown options are an error that proposes the nearest right one."""
+        found, extra = self.parse_known_args(args, namespace)
+        if extra:
+            name = extra[0]
+            if name.startswith("-"):
+                raise _unknown(name.lstrip("-").partition("=")[0], f"{self.prog}", self.names())
+            raise OptionError(
+                f"{self.prog} doesn't take {name!r}.",
+                f"Options begin with two dashes: {' '.join('--' + n for n in self.names())}."
+                if self.names()
+                else f"See {self.prog}?",
+            )
+        return found
+
+    def names(self) -> list[str]:
+        """The options' names, without dashes."""
+        strings = (s for action in self._actions for s in action.option_strings)
+        return [s[2:] for s in strings if s.startswith("--") and not s.startswith("--no-")]
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse for a value that doesn't parse."""
+        raise OptionError(f"{self.prog}: {message}.")
+
+
+def _typed(parse: Any) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} can't be used: {error}") from error
+
+    return convert
+
+
+def _unknown(name: str, where: str, known: list[str] | None = None) -> OptionError:
+    known = list(PARSERS) if known is None else known
+    near = difflib.get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {near[0]}?" if near else f"Options are: {', '.join(known)}."
+    return OptionError(f"There is no option {name!r} in {where}.", remedy)
+
+
+def _spell(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    if name in ("memory", "disk"):
+        return f"--{name} {spell_size(value)}"
+    return f"--{name} {shlex.quote(str(value))}"
+
+
+def spell_size(value: float, space: str = "") -> str:
+    """Bytes as a person writes them: ``2GB``, ``1.5GB``, ``300MB``; `space` goes before the unit."""
+    for unit in "KMGT":
+        value /= 1024
+        if value < 999.5 or unit == "T":
+            break
+    number = f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+    return f"{number}{space}{unit}B"

@@ -1,0 +1,147 @@
+"""The panel under a batch cell: a job's state in, HTML and text out. Pure.
+
+The HTML survives JupyterLab's sanitiser, since one untrusted output makes a whole notebook untrusted after a
+reload: inline style, no script, no id, no SVG. Every string that isn't ours is escaped. A panel that can no
+longer be updated still reads right: it carries the time of its state and says how to refresh it.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .options import spell_size
+from .states import STATES, ended
+
+Job = Mapping[str, Any]
+
+_BOX = (
+    "font-family:system-ui,sans-serif;font-size:13px;line-height:1.5;border:1px solid rgba(128,128,128,.35);"
+    "border-left:4px solid {colour};border-radius:4px;padding:6px 12px;margin:2px 0;max-width:860px"
+)
+_BADGE = (
+    "display:inline-block;background:{colour};color:#fff;border-radius:10px;padding:0 9px;"
+    "font-weight:600;font-size:12px"
+)
+_QUIET = "opacity:.75"
+
+
+def bundle(job: Job, now: float, hints: list[str]) -> dict[str, str]:
+    """The panel as a mime bundle.
+
+    Parameters
+    ----------
+    job: a job's summary, as the broker tells it
+    now: the time of the state, unix seconds
+    hints: sentences of the notebook's side, e.g. on what was sent
+    """
+    return {"text/html": as_html(job, now, hints), "text/plain": as_text(job, now, hints)}
+
+
+def metadata(job: Job) -> dict[str, Any]:
+    """The panel's output metadata, by which tools tell it from the cell's outputs; constant for a job."""
+    return {"ganga_kernel": {"role": "panel", "job": job["id"]}}
+
+
+def as_text(job: Job, now: float, hints: list[str]) -> str:
+    """The panel for a console."""
+    lines = [f"Job {job['id']}: {job['state']} ({', '.join(_facts(job))})"]
+    lines += [f"  {sentence}" for sentence in sentences(job, hints)]
+    if not ended(job["state"]):
+        lines.append(f"  As of {_clock(now)}. {_refresh(job)}")
+    return "\n".join(lines)
+
+
+def as_html(job: Job, now: float, hints: list[str]) -> str:
+    """The panel for a browser."""
+    state = STATES[job["state"]]
+    badge = f'<span style="{_BADGE.format(colour=state.colour)}">{state.name}</span>'
+    facts = " · ".join(html.escape(fact) for fact in _facts(job))
+    rows = [f"<div>{badge} <b>Job {int(job['id'])}</b> <span>{facts}</span></div>"]
+    rows += [f"<div>{html.escape(sentence)}</div>" for sentence in sentences(job, hints)]
+    if not ended(job["state"]):
+        said = html.escape(f"As of {_clock(now)}. {_refresh(job)}")
+        rows.append(f'<div style="{_QUIET};font-size:12px">{said}</div>')
+    return f'<div style="{_BOX.format(colour=state.colour)}">{"".join(rows)}</div>'
+
+
+def table(jobs: list[Job], now: float) -> str:
+    """Jobs as a plain table, one a line."""
+    if not jobs:
+        return "No jobs yet."
+    head = ("job", "state", "backend", "host", "cell", "created", "took", "what")
+    rows = [head, *(_row(job, now) for job in jobs)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _row(job: Job, now: float) -> tuple[str, ...]:
+    return (
+        str(job["id"]), job["state"], job["backend"], job["host"] or "-",
+        f"In[{job['execution_count']}]", time.strftime("%m-%d %H:%M", time.localtime(job["created"])),
+        _span((job["ended"] or now) - job["started"]) if job["started"] else "-",
+        job["label"][:50],
+    )  # fmt: skip
+
+
+def _facts(job: Job) -> list[str]:
+    facts = [job["backend"]]
+    if job["backend"] == "HTCondor" and job["native"]:
+        facts.append(f"cluster {job['native']}")
+    if job["host"]:
+        facts.append(f"on {job['host']}")
+    if job["attempt"] and job["attempt"] > 1:
+        facts.append(f"attempt {job['attempt']}")
+    if job["started"] or job["ended"]:
+        facts.append(f"waited {_span((job['started'] or job['ended']) - job['created'])}")
+    else:
+        facts.append(f"waits since {_clock(job['created'])}")
+    if job["started"] and job["ended"]:
+        facts.append(f"ran {_span(job['ended'] - job['started'])}")
+    elif job["started"]:
+        facts.append(f"runs since {_clock(job['started'])}")
+    if job["ended"]:
+        facts.append(f"ended {_clock(job['ended'])}")
+    usage = job["usage"]
+    if usage:
+        facts.append(f"used {_span(usage['cpu'])} of CPU and {spell_size(usage['memory'], ' ')}")
+    return facts
+
+
+def sentences(job: Job, hints: list[str]) -> list[str]:
+    """What there is to say of a job's state, one sentence or more an item."""
+    state = STATES[job["state"]]
+    said = []
+    if job["state"] == "queued" and job["reason"]:
+        said.append(job["reason"])
+    elif job["state"] not in ("running", "done", "queued"):
+        said.append(" ".join(filter(None, (state.sentence, job["reason"], state.remedy))))
+    return [*said, *job["notes"], *hints]
+
+
+def _refresh(job: Job) -> str:
+    number = job["id"]
+    return f"%wait {number} waits for it, %jobs shows all, %kill {number} ends it."
+
+
+def _clock(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+
+
+def _span(seconds: float) -> str:
+    """A duration as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

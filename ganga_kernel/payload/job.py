@@ -1,0 +1,119 @@
+"""The job description, and where its files are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class PayloadError(Exception):
+    """The payload can't run the cell. Its text says why, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, and where.
+
+    Attributes
+    ----------
+    source: the cell
+    execution_count: the n of In[n]
+    namespace: file of the names that the cell needs
+    key: file of the job's key
+    directory: folder of the notebook
+    environ: environment variables of the notebook's kernel
+    sys_path: its import path
+    python: its interpreter
+    python_version: its major, minor and micro version
+    binds: names that the cell is expected to bind or change
+    colors: IPython's colour scheme there
+    """
+
+    source: str
+    execution_count: int
+    namespace: Path
+    key: Path
+    directory: Path
+    environ: dict[str, str]
+    sys_path: list[str]
+    python: str
+    python_version: tuple[int, ...]
+    binds: list[str]
+    colors: str | None
+
+    @staticmethod
+    def read(path: Path) -> Job:
+        """Read ``job.json``.
+
+        Raises
+        ------
+        PayloadError: it isn't there, or isn't a job description.
+        """
+        try:
+            described: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return Job(
+                source=described["source"],
+                execution_count=int(described["execution_count"]),
+                namespace=_here(path, described["namespace"]),
+                key=_here(path, described["key"]),
+                directory=Path(described["directory"]),
+                environ=dict(described["environ"]),
+                sys_path=list(described["sys_path"]),
+                python=described["python"],
+                python_version=tuple(described["python_version"]),
+                binds=list(described["binds"]),
+                colors=described.get("colors"),
+            )
+        except OSError as error:
+            raise PayloadError(
+                f"The job description {path} can't be read: {error.strerror}. "
+                "Check that the job's folder can be seen from the worker, then run the cell again."
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PayloadError(
+                f"The job description {path} is damaged ({type(error).__name__}: {error}). "
+                "Run the cell again."
+            ) from error
+
+    def take_key(self) -> str:
+        """Read the job's key and delete its file, so that the cell can't read it.
+
+        Raises
+        ------
+        PayloadError: it isn't there.
+        """
+        try:
+            key = self.key.read_text("ascii").strip()
+            bytes.fromhex(key)
+            self.key.unlink()
+        except (OSError, ValueError) as error:
+            raise PayloadError(
+                f"The job's key {self.key} can't be used: {error}. "
+                "Perhaps the batch system ran the job twice. Run the cell again."
+            ) from error
+        return key
+
+    def check_python(self) -> None:
+        """Refuse another Python than the notebook's: functions travel as bytecode.
+
+        Raises
+        ------
+        PayloadError: major or minor version differ.
+        """
+        if tuple(self.python_version[:2]) != sys.version_info[:2]:
+            notebook = "{}.{}".format(*self.python_version[:2])
+            worker = "{}.{}".format(*sys.version_info[:2])
+            raise PayloadError(
+                f"The notebook runs Python {notebook}, and {sys.executable} on the worker is "
+                f"Python {worker}: functions can't travel between them. Choose an interpreter of "
+                f"version {notebook} for the job, or run the notebook with Python {worker}."
+            )
+
+
+def _here(job: Path, path: str) -> Path:
+    """A file beside the job description, as in a transferred sandbox; else the path as given."""
+    beside = job.parent / Path(path).name
+    return beside if beside.exists() else Path(path)

@@ -1,0 +1,455 @@
+"""Namespaces to files and back: what travels to a job, and what comes back.
+
+One pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
+header ``(name, reason)`` alone if the value can't be pickled; last ``(None, sources)``. It is
+written by one pickler, so that aliases stay aliases over all names. Nothing of ours is pickled by
+reference, because the two sides import this package under different names.
+
+Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
+namespace as they share the writer's, instead of carrying copies of their globals along. The globals
+that their code names are dumped as names in their own right.
+
+Order matters to a value whose unpickling runs code of the notebook, such as a ``__setstate__`` that
+uses ``np``. So functions, classes and modules come first, and when a value turns out to bring code
+with it that names globals not yet written, the dump starts again with those before it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import hashlib
+import hmac
+import importlib
+import pickle
+import sys
+import types
+from pathlib import Path
+from typing import IO, Any, Callable, Iterable, Iterator, NamedTuple
+
+from . import sources
+from .unavailable import Unavailable, UnavailableError, reason_of
+
+__all__ = [
+    "DependencyError",
+    "Dumped",
+    "LoadError",
+    "Unavailable",
+    "UnavailableError",
+    "dump_namespace",
+    "import_cloudpickle",
+    "load_namespace",
+    "load_pairs",
+    "reason_of",
+    "sign",
+    "verify",
+]
+
+_FORMAT = ("ganga-kernel namespace", 1)
+_NAMESPACE_ID = "ganga-kernel namespace"
+#: The oldest cloudpickle whose pickles any newer one reads.
+_CLOUDPICKLE = (3, 0)
+#: Instructions that read a global name. (LOAD_NAME: class bodies.)
+_READS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL", "DELETE_NAME"))
+
+
+class DependencyError(RuntimeError):
+    """cloudpickle is missing or too old."""
+
+
+class LoadError(Exception):
+    """A stream can't be read.
+
+    Attributes
+    ----------
+    name: the name whose value can't be unpickled; None if the stream itself is damaged
+    """
+
+    def __init__(self, name: str | None, cause: BaseException) -> None:
+        what = "the stream" if name is None else f"the value of {name}"
+        super().__init__(f"{what} can't be unpickled: {_describe(cause)}")
+        self.name = name
+
+
+class Dumped(NamedTuple):
+    """What a dump wrote.
+
+    Attributes
+    ----------
+    sizes: by name, in the order of the stream, about how many bytes its value takes there; what
+        several names share counts for the first of them
+    unpicklable: by name, why its value can't be pickled
+    """
+
+    sizes: dict[str, int]
+    unpicklable: dict[str, str]
+
+
+def dump_namespace(
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    file: IO[bytes],
+    skip: frozenset[str] = frozenset(),
+) -> Dumped:
+    """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
+
+    The closure is transitive and minimal, and is found through instances and containers as well,
+    because the pickler sees everything. A value that can't be pickled is not an error: it is
+    recorded with a reason.
+
+    Parameters
+    ----------
+    namespace: the notebook's namespace
+    names: names to write; those that aren't bound are left out
+    file: seekable, open for writing; it is truncated to its present position when the dump starts
+        again
+    skip: names that are not written although code refers to them
+
+    Raises
+    ------
+    DependencyError: cloudpickle is missing or too old.
+    OSError: the file can't be written.
+    """
+    start = file.tell()
+    plan = _Plan(namespace, [name for name in names if name in namespace], skip)
+    while True:
+        dumped = _dump_once(plan, file)
+        if dumped is not None:
+            return dumped
+        file.seek(start)
+        file.truncate()
+
+
+def load_namespace(file: IO[bytes], namespace: dict[str, Any]) -> list[str]:
+    """Load names into a namespace, one after the other, and return them.
+
+    A value that couldn't be pickled becomes an `Unavailable`.
+
+    Raises
+    ------
+    LoadError: a value, or the stream, can't be unpickled.
+    DependencyError: cloudpickle is missing or too old.
+    """
+    loaded = []
+    for name, value in load_pairs(file, namespace):
+        namespace[name] = value
+        loaded.append(name)
+    return loaded
+
+
+def load_pairs(file: IO[bytes], namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) pairs without storing them; functions of the notebook live in
+    `namespace`.
+
+    The caller decides name by name, before it asks for the next pair. Raises as `load_namespace`
+    does.
+    """
+    import_cloudpickle()
+    unpickler = _Unpickler(file, namespace)
+    if _load(unpickler, namespace, None) != _FORMAT:
+        raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
+    while True:
+        name, rest = _load(unpickler, namespace, None)
+        if name is None:
+            sources.register(rest)
+            return
+        value = _load(unpickler, namespace, name) if rest is None else Unavailable(name, rest)
+        unpickler.change_class(value)
+        yield name, value
+
+
+def sign(path: str | Path, key: str) -> str:
+    """The HMAC-SHA256 of a file, in hexadecimal; `key` is hexadecimal too."""
+    signature = hmac.new(bytes.fromhex(key.strip()), digestmod=hashlib.sha256)
+    with Path(path).open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            signature.update(block)
+    return signature.hexdigest()
+
+
+def verify(path: str | Path, key: str, signature: str) -> bool:
+    """Whether `signature` is that of the file as it is now."""
+    return hmac.compare_digest(sign(path, key).encode(), signature.encode())
+
+
+class _Plan:
+    """What a dump knows about the names. It learns from every attempt."""
+
+    def __init__(self, namespace: dict[str, Any], names: list[str], skip: frozenset[str]) -> None:
+        self.namespace = namespace
+        self.names = names
+        self.skip = skip
+        self.unpicklable: dict[str, str] = {}
+        #: By name, the globals that code found behind its value refers to.
+        self.behind: dict[str, set[str]] = {}
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None else None
+        #: What IPython itself put there: the reader has its own.
+        self._shells: dict[str, Any] = getattr(shell, "user_ns_hidden", {})
+
+    def travels(self, name: str) -> bool:
+        """Whether a name that code refers to is one of the notebook's own."""
+        if name not in self.namespace or name in self.skip:
+            return False
+        value = self.namespace[name]
+        return not (
+            (name.startswith("__") and name.endswith("__"))
+            or value is vars(builtins).get(name, self)
+            or value is self._shells.get(name, self)
+        )
+
+    def order(self) -> Iterator[str]:
+        """Names in the order in which to write them; what is known to be behind them grows
+        meanwhile.
+
+        What is behind a name is written right after it, or before it if unpickling it may run code.
+        """
+        done: set[str] = set()
+        for name in sorted(self.names, key=self._rank):
+            yield from self._visit(name, done, set())
+
+    def _visit(self, name: str, done: set[str], path: set[str]) -> Iterator[str]:
+        if name in done or name in path:
+            return
+        path.add(name)
+        if not _inert(self.namespace[name]):
+            for other in sorted(self.behind.get(name, ()), key=self._rank):
+                yield from self._visit(other, done, path)
+        done.add(name)
+        yield name
+        path.remove(name)
+        for other in sorted(self.behind.get(name, ()), key=self._rank):
+            yield from self._visit(other, done, path)
+
+    def _rank(self, name: str) -> tuple[int, str]:
+        """Modules, then functions and classes, then the rest: what runs no code, and is small,
+        first."""
+        value = self.namespace[name]
+        if isinstance(value, types.ModuleType):
+            return 0, name
+        return (1 if isinstance(value, (types.FunctionType, type)) else 2), name
+
+
+def _dump_once(plan: _Plan, file: IO[bytes]) -> Dumped | None:
+    """One attempt; None when it found out that it must start again."""
+    sink = _Sink(file)
+    pickler: Any = _pickler_class()(sink, plan)
+    sizes: dict[str, int] = {}
+    pickler.dump(_FORMAT)
+    for name in plan.order():
+        if name in plan.unpicklable:
+            pickler.dump((name, plan.unpicklable[name]))
+            sizes.setdefault(name, 0)
+            continue
+        value = plan.namespace[name]
+        begin = sink.written
+        pickler.dump((name, None))
+        pickler.found = set()
+        reason = _try_to_dump(pickler, value, sink)
+        if reason is not None:
+            plan.unpicklable[name] = reason
+            return None
+        sizes[name] = sink.written - begin
+        known = plan.behind.setdefault(name, set())
+        new = pickler.found - known - {name}
+        known |= new
+        if not _inert(value) and not new <= set(sizes):
+            return None
+    pickler.dump((None, sources.collect(pickler.filenames)))
+    return Dumped({n: s for n, s in sizes.items() if n not in plan.unpicklable}, plan.unpicklable)
+
+
+def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
+    """Why the value can't be pickled; None if it was."""
+    if type(value) is Unavailable:
+        return reason_of(value)
+    try:
+        pickler.dump(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any class's own code may run here
+        if sink.failure is not None:
+            raise sink.failure from None
+        return f"a value of type {type(value).__name__} can't be pickled: {_describe(error)}"
+    return None
+
+
+def _inert(value: Any) -> bool:
+    """Whether unpickling it surely runs no code of the notebook."""
+    if isinstance(value, types.FunctionType):
+        return not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or vars(value))
+    return isinstance(value, types.ModuleType)
+
+
+def _describe(error: BaseException) -> str:
+    """The innermost cause of an error, on one line."""
+    seen = {id(error)}
+    while True:
+        inner = error.__cause__
+        if inner is None and not error.__suppress_context__:
+            inner = error.__context__
+        if inner is None or id(inner) in seen:
+            break
+        seen.add(id(inner))
+        error = inner
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Sink:
+    """Counts what is written, and remembers a failure of the file itself."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.written = 0
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+        size = memoryview(data).nbytes
+        self.written += size
+        return size
+
+
+def import_cloudpickle() -> Any:
+    """Import cloudpickle.
+
+    Raises
+    ------
+    DependencyError: it is missing or too old.
+    """
+    try:
+        cloudpickle = importlib.import_module("cloudpickle")
+    except ImportError:
+        raise DependencyError(
+            f"cloudpickle isn't installed in {sys.prefix}. Install it there (pip install cloudpickle)."
+        ) from None
+    version = tuple(int(part) for part in cloudpickle.__version__.split(".")[:2])
+    if version < _CLOUDPICKLE:
+        raise DependencyError(
+            "cloudpickle {} in {} is too old. Install version {}.{} or newer there.".format(
+                cloudpickle.__version__, sys.prefix, *_CLOUDPICKLE
+            )
+        )
+    return cloudpickle
+
+
+@functools.lru_cache(maxsize=1)
+def _pickler_class() -> Any:
+    """The pickler; a function, because cloudpickle may not be there when this module is
+    imported."""
+    cloudpickle = import_cloudpickle()
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+        """Pickles values of a namespace, and notes the globals that the notebook's code refers
+        to."""
+
+        def __init__(self, file: _Sink, plan: _Plan) -> None:
+            super().__init__(file, protocol=5)
+            self._plan = plan
+            self._namespace = plan.namespace
+            # cloudpickle pickles this in the place of the functions' globals. (Not empty: it would
+            # fill it.)
+            self._stand_in = {"": None}
+            self.globals_ref[id(plan.namespace)] = self._stand_in
+            self.found: set[str] = set()
+            self.filenames: set[str] = set()
+
+        def persistent_id(self, obj: Any) -> str | None:
+            if obj is self._stand_in or obj is self._namespace:
+                return _NAMESPACE_ID
+            return None
+
+        def reducer_override(self, obj: Any) -> Any:
+            reduced = super().reducer_override(obj)
+            if type(obj) is not types.FunctionType or type(reduced) is not tuple:
+                return reduced
+            self.filenames.add(obj.__code__.co_filename)
+            if obj.__globals__ is not self._namespace:
+                return reduced
+            self.found.update(filter(self._plan.travels, _global_names(obj.__code__)))
+            state, slots = reduced[2]
+            return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
+
+    return Pickler
+
+
+class _Unpickler(pickle.Unpickler):
+    """Resolves the namespace, and leaves classes that are here already as they are.
+
+    cloudpickle finds a class of the notebook again that comes back with an instance, and would set
+    all its attributes to what they were on the worker. But inputs of a job are read-only: only a
+    class that comes back as a name of its own is changed.
+    """
+
+    def __init__(self, file: IO[bytes], namespace: dict[str, Any]) -> None:
+        super().__init__(file)
+        self._namespace = namespace
+        self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
+        #: Classes that are here already, and how to set their attributes, by id.
+        self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
+
+    def persistent_load(self, pid: Any) -> Any:
+        if pid != _NAMESPACE_ID:
+            raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
+        return self._namespace
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if module != "cloudpickle.cloudpickle":
+            return found
+        if name in ("_make_skeleton_class", "_make_skeleton_enum"):
+            return functools.partial(self._make_class, found)
+        if name == "_class_setstate":
+            return functools.partial(self._set_class, found)
+        return found
+
+    def change_class(self, value: Any) -> None:
+        """Set the attributes of a class that comes as a name of its own."""
+        change = self._kept.get(id(value), (value, None))[1]
+        if change is not None:
+            change()
+
+    def _make_class(self, make: Callable[..., type], *arguments: Any) -> type:
+        known: type | None = self._classes.get(arguments[-2])
+        if known is None:
+            return make(*arguments)
+        self._kept.setdefault(id(known), (known, None))
+        return known
+
+    def _set_class(self, change: Callable[[type, Any], object], value: type, state: Any) -> None:
+        if id(value) in self._kept:
+            self._kept[id(value)] = value, functools.partial(change, value, state)
+        else:
+            change(value, state)
+
+
+def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) -> Any:
+    """Load the next object. cloudpickle sets ``__builtins__`` in a function's globals: put it
+    back."""
+    missing = object()
+    before = namespace.get("__builtins__", missing)
+    try:
+        return unpickler.load()
+    except Exception as error:
+        raise LoadError(name, error) from error
+    finally:
+        if before is missing:
+            namespace.pop("__builtins__", None)
+        else:
+            namespace["__builtins__"] = before
+
+
+@functools.lru_cache(maxsize=None)
+def _global_names(code: types.CodeType) -> frozenset[str]:
+    """The global names that code refers to, also in the functions and classes inside it."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in _READS}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= _global_names(constant)
+    return frozenset(found)

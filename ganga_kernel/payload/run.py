@@ -1,0 +1,195 @@
+"""The order of things: description, environment, namespace, cell, result."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import platform
+import resource
+import socket
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+from . import environment, imports, pickling, result, stdin
+from .events import EventStream
+from .job import Job, PayloadError
+from .outputs import Outputs, Stream
+from .termination import Termination
+
+OK, CELL_FAILED, BROKEN, TERMINATED = 0, 1, 3, 143
+
+
+class Payload:
+    """One run of one cell.
+
+    Parameters
+    ----------
+    job_file: the job description
+    result_file: where the result goes
+    archive: the archive that this code comes from; None if it comes from a folder
+    """
+
+    def __init__(self, events: EventStream, job_file: Path, result_file: Path, archive: str | None) -> None:
+        self._events = events
+        self._job_file = job_file
+        self._result_file = result_file
+        self._archive = archive
+        self._outputs: Outputs | None = None
+        self._runner: Any = None
+        self._pid = os.getpid()
+        #: Held while the end is being written: the cell's own, or that of a terminated job.
+        self._ending = threading.Lock()
+        self._begun = time.monotonic()
+
+    def run(self) -> int:
+        """Run the cell; returns the exit code.
+
+        Raises
+        ------
+        PayloadError: the cell can't be run, or its result can't be written.
+        """
+        job = Job.read(self._job_file)
+        environment.restore_variables(job)
+        self._write_empty_result()
+        job.check_python()
+        key = job.take_key()
+        termination = Termination(self._terminate)
+        environment.restore_import_path(job, self._archive)
+        notes = [environment.enter_folder(job), environment.add_cloudpickle(self._archive)]
+        shell, note = _choose_shell()
+        self._start([*notes, note])
+
+        self._outputs = outputs = self._take_over_outputs()
+        module = _fresh_main()
+        shell.choose_matplotlib_backend()
+        self._runner = runner = shell.Runner(module, outputs, job.colors)
+        self._load(job, module.__dict__)
+        before = result.Before(module.__dict__, job.binds, runner.hidden())
+        error = runner.run(job.source, job.execution_count)
+        if os.getpid() != self._pid:  # a child that the cell forked came to the cell's end
+            outputs.flush()
+            os._exit(OK)
+        if termination.asked:  # the signal may have cut short what the cell was waiting for
+            threading.Event().wait()
+        with self._ending:
+            written = None if error else self._write_result(before, module.__dict__, key)
+            self.end("error" if error else "ok", error, written)
+        return CELL_FAILED if error else OK
+
+    def end(self, status: str, error: dict[str, Any] | None, written: dict[str, Any] | None = None) -> None:
+        """Send what is left of the outputs, and the end event. Nothing comes after it."""
+        if self._outputs is not None:
+            self._outputs.close()
+        if self._runner is not None:
+            self._runner.close()
+        usage = self._usage()
+        self._events.emit("end", status=status, error=error, result=written, usage=usage)
+
+    def _start(self, notes: list[str | None]) -> None:
+        self._events.emit(
+            "start",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            python=platform.python_version(),
+            executable=sys.executable,
+            directory=str(Path.cwd()),
+            notes=[note for note in notes if note],
+        )
+
+    def _take_over_outputs(self) -> Outputs:
+        try:
+            outputs = Outputs(self._events)
+        except OSError as error:
+            raise PayloadError(
+                f"The worker's folder for temporary files can't be written: {error}. "
+                "Ask for another worker, or set TMPDIR."
+            ) from error
+        sys.stdout = Stream(outputs, "stdout")
+        sys.stderr = Stream(outputs, "stderr")
+        stdin.refuse_input()
+        return outputs
+
+    def _load(self, job: Job, namespace: dict[str, Any]) -> None:
+        try:
+            with job.namespace.open("rb") as file:
+                pickling.load_namespace(file, namespace)
+        except OSError as error:
+            raise PayloadError(
+                f"The notebook's variables, {job.namespace}, can't be read: {error.strerror}. "
+                "Check that this file can be seen from the worker, then run the cell again."
+            ) from error
+        except (pickling.LoadError, pickling.DependencyError) as error:
+            raise PayloadError(
+                "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
+                "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)
+            ) from error
+        imports.import_submodules(job.source, namespace)
+
+    def _write_result(self, before: result.Before, namespace: dict[str, Any], key: str) -> dict[str, Any]:
+        try:
+            names = before.changed(namespace)
+            return result.write(self._result_file, namespace, names, key)
+        except OSError as error:
+            raise self._no_result(error) from error
+        except pickling.DependencyError as error:
+            raise PayloadError(f"The cell ran, but: {error}") from error
+
+    def _write_empty_result(self) -> None:
+        try:
+            result.write_empty(self._result_file)
+        except OSError as error:
+            raise self._no_result(error) from error
+
+    def _no_result(self, error: OSError) -> PayloadError:
+        return PayloadError(
+            f"The result file {self._result_file} can't be written: {error.strerror}. "
+            "Free some space there or ask for more disk, then run the cell again."
+        )
+
+    def _terminate(self) -> None:
+        sentence = "the batch system ended the job (SIGTERM), perhaps at a limit of time or memory"
+        error = {
+            "ename": "Terminated",
+            "evalue": sentence,
+            "traceback": ["Terminated: " + sentence],
+        }
+        with self._ending:
+            self.end("terminated", error)
+            os._exit(TERMINATED)
+
+    def _usage(self) -> dict[str, float]:
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {
+            "wall": time.monotonic() - self._begun,
+            "cpu": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+            "memory": own.ru_maxrss * unit,
+        }
+
+
+def _choose_shell() -> tuple[Any, str | None]:
+    """The module that runs the cell, and a note if it is the one without IPython."""
+    try:
+        from . import shell
+
+        return shell, None
+    except ImportError as error:
+        from . import plain
+
+        return plain, (
+            f"IPython can't be used here ({error}), so magics don't work, and tracebacks are plain."
+        )
+
+
+def _fresh_main() -> types.ModuleType:
+    """Make the user's ``__main__``."""
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    del sys.argv[1:]
+    return main

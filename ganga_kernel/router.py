@@ -1,0 +1,490 @@
+"""The router: frames in, frames out, untouched.
+
+It binds the ports of the connection file and moves frames between the front end and two ordinary kernels,
+the notebook's own (the inner kernel) and the grid kernel. All three use one key and one session id:
+JupyterLab drops messages when two session ids mix. One thread owns all sockets, so no state needs a lock;
+others reach it through `Router.post`.
+
+What it changes: the banner of kernel_info replies, and the parent of output that the inner kernel printed
+while it answered an internal request (a thread's output, for example, which belongs to the last cell).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import zmq
+from jupyter_client.session import Session
+
+from .comms import GridComms
+from .errors import KernelStartError
+from .execution import ExecuteQueue, Gate, Refusal
+from .frames import CONTENT, HEADER, PARENT, Message
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two attempts to hear from a kernel that starts.
+_NUDGE = 0.05
+#: The same identity on shell and stdin, so that a kernel's input_request finds its way back.
+_IDENTITY = b"router"
+
+#: Replies of the inner kernel's in which we have a part.
+_COMPLETED = ("kernel_info_reply", "connect_reply", "comm_info_reply")
+
+Address = Callable[[str], str]
+Socket = zmq.Socket[bytes]
+Readable = TypeVar("Readable", Socket, int)
+
+
+def addresses(connection: Mapping[str, Any]) -> Address:
+    """The address of each channel, from a connection file's content."""
+    transport, ip = connection["transport"], connection["ip"]
+    separator = ":" if transport == "tcp" else "-"
+    return lambda channel: f"{transport}://{ip}{separator}{connection[channel + '_port']}"
+
+
+class Router(threading.Thread):
+    """Moves messages until `stop`.
+
+    Parameters
+    ----------
+    front, inner, grid: the contents of the connection files of the front end and of the two kernels
+    session: key and session id that all three share
+    gate: decides about ordinary cells while names are pending
+    banner: text put before the inner kernel's banner
+    """
+
+    def __init__(
+        self,
+        front: Mapping[str, Any],
+        inner: Mapping[str, Any],
+        grid: Mapping[str, Any],
+        session: Session,
+        gate: Gate,
+        banner: str,
+    ) -> None:
+        super().__init__(name="router", daemon=True)
+        self._session, self._banner = session, banner
+        self._key: bytes = session.key
+        self._marker = f"{session.session}_internal"
+        self._internal: dict[str, tuple[str, Future[dict[str, Any]]]] = {}
+        self._asked = 0
+        self._announced: set[str] = set()
+        self._last_parent = b"{}"
+        self._count = 0
+        self._last_status = ""
+        self._comms = GridComms()
+        self._comm_targets: dict[str, str | None] = {}
+        self._handlers: dict[Any, Callable[[], None]] = {}
+        self._early: list[tuple[str, Message]] = []
+        self._waiting: list[Message] = []
+        self._inner_ready = False
+        self._nudge_id = ""
+        self._nudge_answered = self._nudge_seen = False
+        self._calls: deque[Callable[[], None]] = deque()
+        self._stopping = False
+        self._queue = ExecuteQueue(gate, self)
+        self._gate = gate
+
+        self._ports = {name: port for name, port in front.items() if name.endswith("_port")}
+        self._poller = zmq.Poller()
+        self._context = zmq.Context()
+        address = addresses(front)
+        self._front = {c: self._bind(zmq.ROUTER, address(c)) for c in ("shell", "control", "stdin")}
+        self._on(self._front["shell"], lambda: self._from_front("shell"))
+        self._on(self._front["control"], lambda: self._from_front("control"))
+        self._on(self._front["stdin"], lambda: self._pass(self._front["stdin"], self._inner["stdin"]))
+        self._publisher = self._on(self._bind(zmq.XPUB, address("iopub")), self._on_subscription)
+        self._heart = self._on(self._bind(zmq.ROUTER, address("hb")), self._on_heartbeat)
+        self._grid = self._on(
+            self._dealer(addresses(grid)("shell")), lambda: self._from_kernel(self._grid, "shell")
+        )
+        self._grid_output = self._on(self._subscriber(addresses(grid)("iopub")), self._from_grid_output)
+        self._inner_address = addresses(inner)
+        self._connect_inner()
+        # A pipe, not a socket: a signal's handler rings too, perhaps while its own thread is ringing. It is
+        # never closed, as somebody may ring after the end.
+        self._bell, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._on(self._bell, self._on_bell)
+
+    def _connect_inner(self) -> None:
+        address = self._inner_address
+        self._inner = {c: self._dealer(address(c)) for c in ("shell", "control", "stdin")}
+        self._inner_output = self._subscriber(address("iopub"))
+        self._on(self._inner["shell"], lambda: self._from_kernel(self._inner["shell"], "shell"))
+        self._on(self._inner["control"], lambda: self._from_kernel(self._inner["control"], "control"))
+        self._on(self._inner["stdin"], lambda: self._pass(self._inner["stdin"], self._front["stdin"]))
+        self._on(self._inner_output, self._from_inner_output)
+
+    def _on(self, socket: Readable, handler: Callable[[], None]) -> Readable:
+        """Have `handler` called when the socket or file descriptor can be read."""
+        self._handlers[socket] = handler
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    # ------------------------------------------------------------------ from other threads
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Run `call` in the router's thread, soon. May be called by any thread and by signal handlers."""
+        self._calls.append(call)
+        with contextlib.suppress(BlockingIOError):  # the pipe is full: the thread wakes up anyway
+            os.write(self._bell_in, b"!")
+
+    def ask(self, expression: str) -> Future[dict[str, Any]]:
+        """Evaluate an expression in the inner kernel, unseen by front ends and user.
+
+        The request waits its turn in the inner kernel behind running cells. The future holds the
+        ``user_expressions`` entry of the reply; it fails with `KernelStartError` if the kernel ends.
+        """
+        future: Future[dict[str, Any]] = Future()
+        self.post(lambda: self._ask(expression, future))
+        return future
+
+    def interrupt(self, inner: Callable[[], None]) -> None:
+        """Interrupt whatever runs: end the wait of a held cell, or call `inner`. Never kills a job."""
+
+        def decide() -> None:
+            if self._queue.ours:
+                self._gate.interrupt()
+            else:
+                inner()
+
+        self.post(decide)
+
+    def inner_died(self, sentence: str) -> None:
+        """The inner kernel died, and another one is started at the same addresses.
+
+        The cell that ran gets an error that says so, and those behind it are aborted.
+        """
+        self.post(lambda: self._on_inner_death(sentence))
+
+    def stop(self) -> None:
+        """End the thread, after what has arrived is passed on."""
+
+        def end() -> None:
+            self._stopping = True
+
+        self.post(end)
+
+    # ------------------------------------------------------------------ the thread
+
+    def run(self) -> None:
+        """Move messages; called by `start`."""
+        while not self._stopping:
+            if not self._inner_ready:
+                self._nudge()
+            for socket, _ in self._poller.poll(None if self._inner_ready else int(_NUDGE * 1000)):
+                self._handle(socket)
+        self._drain()
+        for _, future in self._internal.values():
+            if not future.cancelled():
+                future.set_exception(KernelStartError("The notebook's kernel has ended."))
+        for socket in (*self._front.values(), self._publisher):
+            socket.close(linger=1000)  # milliseconds: the front end still reads
+        self._context.destroy(linger=0)
+
+    def _handle(self, socket: Any) -> None:
+        """Handle what a socket has. Nothing that anybody sends may end this thread."""
+        handler = self._handlers.get(socket)  # none: a dead kernel's, let go of a moment ago
+        if handler is not None:
+            try:
+                handler()
+            except Exception:
+                log.exception("a message was dropped")
+
+    def _drain(self) -> None:
+        """Pass on what the kernels said before they ended (the shutdown_reply, for example)."""
+        poller = zmq.Poller()
+        for socket in (*self._inner.values(), self._grid, self._inner_output, self._grid_output):
+            poller.register(socket, zmq.POLLIN)
+        while ready := poller.poll(0):
+            for socket, _ in ready:
+                self._handle(socket)
+
+    def _on_bell(self) -> None:
+        os.read(self._bell, 4096)
+        while self._calls:
+            self._calls.popleft()()
+
+    def _on_heartbeat(self) -> None:
+        self._heart.send_multipart(self._heart.recv_multipart())
+
+    def _on_subscription(self) -> None:
+        """Greet a new subscriber, as ipykernel 7 does (JEP 65)."""
+        frame = self._publisher.recv()
+        if frame[:1] == b"\x01":
+            content = {"subscription": frame[1:].decode(errors="replace")}
+            message = self._session.msg("iopub_welcome", content)
+            self._publisher.send_multipart([frame[1:]] * bool(frame[1:]) + self._session.serialize(message))
+
+    def _from_front(self, channel: str) -> None:
+        frames = self._front[channel].recv_multipart(copy=False)
+        try:
+            message = Message(frames)
+        except ValueError:
+            return  # not Jupyter's protocol: a port scanner; ipykernel ignores it as well
+        if not message.signed(self._key):
+            return  # somebody who doesn't know the key
+        if self._inner_ready:
+            self._dispatch(channel, message)
+        else:
+            self._early.append((channel, message))
+
+    def _dispatch(self, channel: str, message: Message) -> None:
+        kind = message.type
+        if channel == "shell" and kind == "execute_request":
+            self._queue.add(message)
+            return
+        if self._comms and kind in ("comm_msg", "comm_close"):
+            comm_id = message.content.get("comm_id", "")
+            if comm_id in self._comms:
+                if kind == "comm_close":
+                    self._comms.closed(comm_id)
+                self._send_grid(message)
+                return
+        if kind == "comm_info_request":
+            self._comm_targets[message.id] = message.content.get("target_name")
+        elif kind == "interrupt_request" and self._queue.ours:
+            self._gate.interrupt()
+        self._inner[channel].send_multipart(message.frames, copy=False)
+
+    def _from_kernel(self, socket: Socket, channel: str) -> None:
+        message = Message(socket.recv_multipart(copy=False))
+        parent = message.parent_id
+        if parent.startswith(self._marker):
+            self._internal_reply(message)
+            return
+        if message.type in _COMPLETED:
+            message = message.replaced(CONTENT, self._complete(message), self._key)
+        self._front[channel].send_multipart(message.frames, copy=False)
+        if message.type == "execute_reply":
+            self._queue.answered(parent, str(message.content.get("status")))
+
+    def _complete(self, reply: Message) -> dict[str, Any]:
+        """The content of a reply of the inner kernel's in which we have a part."""
+        content = reply.content
+        if reply.type == "kernel_info_reply":
+            return {**content, "banner": self._banner + content.get("banner", "")}
+        if reply.type == "connect_reply":
+            return {**content, **self._ports}
+        ours = self._comms.info(self._comm_targets.pop(reply.parent_id, None))
+        return {**content, "comms": {**content.get("comms", {}), **ours}}
+
+    def _from_inner_output(self) -> None:
+        message = Message(self._inner_output.recv_multipart(copy=False))
+        raw_parent = message.raw(PARENT)
+        if self._marker.encode() in raw_parent:
+            if message.parent_id == self._nudge_id:
+                self._nudge_seen = True
+                self._ready_if_heard()
+            if message.type in ("status", "execute_input"):
+                return
+            message = message.replaced(PARENT, self._last_parent, self._key)
+        elif message.type == "iopub_welcome":
+            return
+        elif message.type == "execute_input":
+            self._count = int(message.content.get("execution_count", 0))
+        elif message.type == "status":
+            self._last_status = message.parent_id
+            if message.parent_id in self._announced and b'"busy"' in message.raw(CONTENT):
+                self._announced.discard(message.parent_id)
+                return
+            self._last_parent = raw_parent
+        self._publisher.send_multipart(message.frames, copy=False)
+        self._note_idle(message)
+
+    def _from_grid_output(self) -> None:
+        message = Message(self._grid_output.recv_multipart(copy=False))
+        if message.type == "iopub_welcome" or (message.type == "status" and not message.parent_id):
+            return
+        if message.type in ("comm_open", "comm_close"):
+            self._comms.published(message.type, message.content)
+        self._publisher.send_multipart(message.frames, copy=False)
+        self._note_idle(message)
+
+    def _note_idle(self, message: Message) -> None:
+        if message.type == "status" and message.content.get("execution_state") == "idle":
+            self._queue.went_idle(message.parent_id)
+
+    @staticmethod
+    def _pass(source: Socket, target: Socket) -> None:
+        target.send_multipart(source.recv_multipart(copy=False), copy=False)
+
+    # ------------------------------------------------------------------ internal requests
+
+    def _on_inner_death(self, sentence: str) -> None:
+        """Let go of the dead kernel, with all that was sent to it, and wait for the next one."""
+        self._drain()
+        for socket in (*self._inner.values(), self._inner_output):
+            self._poller.unregister(socket)
+            del self._handlers[socket]
+            socket.close()
+        self._connect_inner()
+        self._inner_ready = self._nudge_answered = self._nudge_seen = False
+        self._nudge_id = ""
+        internal, self._internal = self._internal, {}
+        for _, future in internal.values():
+            if not future.cancelled():
+                future.set_exception(KernelStartError(sentence))
+        self._queue.inner_died(sentence)
+
+    def _ask(self, expression: str, future: Future[dict[str, Any]]) -> None:
+        content = {
+            "code": "", "silent": True, "store_history": False, "allow_stdin": False,
+            "user_expressions": {"answer": expression}, "stop_on_error": False,
+        }  # fmt: skip
+        self._internal[self._send_internal("execute_request", content)] = (expression, future)
+
+    def _send_internal(self, kind: str, content: dict[str, Any]) -> str:
+        self._asked += 1
+        message = self._session.msg(kind, content)
+        message["header"]["msg_id"] = f"{self._marker}_{self._asked}"
+        message["msg_id"] = message["header"]["msg_id"]
+        self._inner["shell"].send_multipart(self._session.serialize(message))
+        return str(message["msg_id"])
+
+    def _internal_reply(self, message: Message) -> None:
+        if message.type == "kernel_info_reply":
+            self._nudge_answered = True
+            self._ready_if_heard()
+            return
+        expression, future = self._internal.pop(message.parent_id)
+        content = message.content
+        if content.get("status") == "aborted":  # a cell before it failed; ask again
+            self._ask(expression, future)
+        elif not future.cancelled():
+            failure = {"status": "error", "ename": content.get("ename", ""),
+                       "evalue": content.get("evalue", "")}  # fmt: skip
+            future.set_result(content.get("user_expressions", {}).get("answer", failure))
+
+    def _nudge(self) -> None:
+        """Ask the starting inner kernel for a sign of life, heard on shell and on iopub.
+
+        Until both are connected, output of the first cell could be lost; so nothing is sent before. A
+        sign that came on shell only is asked for again.
+        """
+        if not self._nudge_id or (self._nudge_answered and not self._nudge_seen):
+            self._nudge_answered = False
+            self._nudge_id = self._send_internal("kernel_info_request", {})
+
+    def _ready_if_heard(self) -> None:
+        if self._inner_ready or not (self._nudge_answered and self._nudge_seen):
+            return
+        self._inner_ready = True
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            self._inner["shell"].send_multipart(message.frames, copy=False)
+        early, self._early = self._early, []
+        for channel, message in early:
+            self._dispatch(channel, message)
+
+    # ------------------------------------------------------------------ execution.Actions
+
+    def to_inner(self, request: Message) -> None:
+        """See `execution.Actions`."""
+        if self._inner_ready:
+            self._inner["shell"].send_multipart(request.frames, copy=False)
+        else:
+            self._waiting.append(request)
+
+    def to_grid(self, request: Message) -> None:
+        """See `execution.Actions`."""
+        self._last_parent = request.raw(HEADER)
+        self._send_grid(request)
+
+    def _send_grid(self, request: Message) -> None:
+        """Send a message to the grid kernel, which has no subshells."""
+        if "subshell_id" in request.header:
+            header = {k: v for k, v in request.header.items() if k != "subshell_id"}
+            request = request.replaced(HEADER, header, self._key)
+        self._grid.send_multipart(request.frames, copy=False)
+
+    def busy(self, request: Message) -> None:
+        """See `execution.Actions`."""
+        self._announced.add(request.id)
+        self._last_parent = request.raw(HEADER)
+        self._publish("status", {"execution_state": "busy"}, request)
+
+    def died(self, request: Message, sentence: str) -> None:
+        """See `execution.Actions`."""
+        if self._last_status != request.id:  # it died before it could say that it was busy
+            self._publish("status", {"execution_state": "busy"}, request)
+        line = f"\x1b[31mKernelDied\x1b[0m: {sentence}"
+        self._fail(request, Refusal(self._count, "KernelDied", sentence, [line]))
+
+    def refuse(self, request: Message, refusal: Refusal) -> None:
+        """See `execution.Actions`."""
+        if not request.content.get("silent"):
+            said = {"code": request.content.get("code", ""), "execution_count": refusal.execution_count}
+            self._publish("execute_input", said, request)
+        self._fail(request, refusal)
+
+    def _fail(self, request: Message, refusal: Refusal) -> None:
+        """Answer a request that is busy with an error."""
+        self._announced.discard(request.id)
+        count = refusal.execution_count
+        error = {"ename": refusal.ename, "evalue": refusal.evalue, "traceback": refusal.traceback}
+        if not request.content.get("silent"):
+            self._publish("error", error, request)
+        self._answer(request, {"status": "error", "execution_count": count, **error,
+                               "user_expressions": {}, "payload": []})  # fmt: skip
+        self._publish("status", {"execution_state": "idle"}, request)
+
+    def abort(self, request: Message) -> None:
+        """See `execution.Actions`."""
+        self._publish("status", {"execution_state": "busy"}, request)
+        self._answer(request, {"status": "aborted"})
+        self._publish("status", {"execution_state": "idle"}, request)
+
+    def _answer(self, request: Message, content: dict[str, Any]) -> None:
+        message = self._session.msg("execute_reply", content, parent={"header": request.header})
+        message["metadata"] = {"status": content["status"]}
+        frames = self._session.serialize(message, ident=request.idents)
+        self._front["shell"].send_multipart(frames)
+
+    def _publish(self, kind: str, content: dict[str, Any], parent: Message) -> None:
+        message = self._session.msg(kind, content, parent={"header": parent.header})
+        topic = f"kernel.{self._session.session}.{kind}".encode()
+        self._publisher.send_multipart(self._session.serialize(message, ident=topic))
+
+    # ------------------------------------------------------------------ sockets
+
+    def _bind(self, kind: int, address: str) -> Socket:
+        socket = self._context.socket(kind)
+        socket.sndhwm = socket.rcvhwm = 0
+        if kind == zmq.ROUTER:
+            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        if kind == zmq.XPUB:
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            raise KernelStartError(
+                f"The kernel can't listen on {address}: {error}.", "Start it again: ports change."
+            ) from error
+        return socket
+
+    def _dealer(self, address: str) -> Socket:
+        socket = self._context.socket(zmq.DEALER)
+        socket.identity = _IDENTITY
+        return self._connect(socket, address)
+
+    def _subscriber(self, address: str) -> Socket:
+        socket = self._context.socket(zmq.SUB)
+        socket.subscribe(b"")
+        return self._connect(socket, address)
+
+    @staticmethod
+    def _connect(socket: Socket, address: str) -> Socket:
+        socket.linger = 0
+        socket.sndhwm = socket.rcvhwm = 0
+        socket.reconnect_ivl = 10  # milliseconds: the kernel binds its end a moment later
+        socket.connect(address)
+        return socket

@@ -1,0 +1,79 @@
+"""The spool: the files that travel to and from jobs. One folder a job, mode 0700.
+
+``jobs/<token>/``
+    ``job.json``       what to run, and where; read by the payload
+    ``secret``         the job's key, for the notebook
+    ``key``            the sandbox's copy of it; the payload deletes it before the cell runs
+    ``<task>.events``  what the payload reports, one JSON event a line
+    ``<task>.stderr``  what was said before the payload could report
+    ``<task>.result``  the names that the cell bound; empty if there are none
+``objects/``
+    content-addressed files: namespaces (``<sha256>.pkl``) and the payload (``<sha256>.pyz``)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from .condor.launcher import launcher
+from .folders import private_folder
+from .payload import archive
+
+
+class Spool:
+    """A spool folder.
+
+    Raises
+    ------
+    SettingsError: it can't be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = private_folder(root)
+        self.objects = private_folder(root / "objects")
+        self._jobs = private_folder(root / "jobs")
+
+    def payload(self) -> Path:
+        """The payload's archive; it is built if it isn't there."""
+        return archive.build(self.objects)
+
+    def launcher(self) -> Path:
+        """The script that starts the payload on a worker of HTCondor's; it is made if it isn't there."""
+        text = launcher()
+        path = self.objects / f"launch-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        if not path.exists():
+            new = path.with_suffix(f".{os.getpid()}")
+            _write(new, text)
+            new.replace(path)
+        return path
+
+    def new_job(self, token: str, description: dict[str, Any]) -> Path:
+        """Make a job's folder with its description and key, and return it."""
+        folder = private_folder(self._jobs / token)
+        secret = secrets.token_hex(32)
+        for name in ("secret", "key"):
+            _write(folder / name, secret)
+        whole = {"version": 1, "token": token, "key": str(folder / "key"), **description}
+        _write(folder / "job.json", json.dumps(whole))
+        return folder
+
+
+def secret(folder: Path) -> str:
+    """The key of the job in `folder`, in hexadecimal."""
+    return (folder / "secret").read_text()
+
+
+def renew_key(folder: Path) -> None:
+    """Put the sandbox's copy of the key back: a payload that started has deleted it."""
+    _write(folder / "key", secret(folder))
+
+
+def _write(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)

@@ -1,0 +1,3 @@
+"""The version of ganga-kernel, which setup.cfg reads too."""
+
+__version__ = "0.1.0"

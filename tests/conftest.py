@@ -1,0 +1,31 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.harness import Kernel, Site, make_site
+
+pytest_plugins = ["tests.pool"]
+
+# Machines are noisy: no test fails for being slow.
+hypothesis.settings.register_profile("noisy", deadline=None)
+hypothesis.settings.load_profile("noisy")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """A user's folders of this module's own."""
+    with make_site() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kernel(site: Site) -> Iterator[Kernel]:
+    """A kernel that a module's tests share; each uses names of its own."""
+    running = Kernel(site)
+    yield running
+    running.close()

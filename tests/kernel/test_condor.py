@@ -1,0 +1,136 @@
+"""A batch cell on a real HTCondor pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Kernel, make_site
+from tests.pool import Pool
+
+
+@pytest.fixture(scope="module")
+def kernel(pool: Pool) -> Iterator[Kernel]:
+    with make_site(backend="HTCondor", options={"memory": "200MB"}) as site:
+        site.environment.update(pool.environ)
+        folder = site.root / "notebooks"
+        folder.mkdir()
+        (folder / "helpers.py").write_text("def triple(x):\n    return 3 * x\n")
+        (folder / "data.txt").write_text("42")
+        running = Kernel(site, cwd=folder)
+        yield running
+        running.close()
+
+
+def _cluster(cell_panel: str) -> str:
+    return cell_panel.split("cluster ")[1].split(",")[0]
+
+
+def test_a_batch_cell_runs_in_the_pool_and_its_results_come_back(kernel: Kernel) -> None:
+    kernel.run("factor = 6\ndef times(x):\n    return factor * x")
+    cell = kernel.batch(
+        "import os, helpers\n"
+        "print('slot', os.environ['_CONDOR_SLOT'])\n"
+        "found = times(7), helpers.triple(1), open('data.txt').read()\n"
+        "found[0] / 2"
+    )
+    assert kernel.run("found").value == "(42, 3, '42')"
+    assert cell.text.startswith("slot") and cell.value == "21.0"
+    assert "HTCondor, cluster" in cell.panel
+    assert any(": running (" in panel for panel in cell.panels)
+
+
+def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kernel, pool: Pool) -> None:
+    kernel.run("%batch --cpus 1")
+    cell = kernel.run("%%batch --memory 300MB --runtime 20min --disk 50MB\nimport time; time.sleep(600)")
+    kernel.until_panel(cell, "running")
+    cluster = _cluster(cell.panel)
+    said = pool.run(
+        "condor_q", cluster, "-af", "RequestMemory", "RequestCpus", "RequestDisk", "AllowedJobDuration",
+    )  # fmt: skip
+    assert said.split() == ["300", "1", "51200", "1200"]
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+    assert pool.run("condor_q", cluster, "-af", "JobStatus").strip() == ""
+
+
+def test_output_streams_while_the_job_runs(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch\nimport time\nprint('early', flush=True)\ntime.sleep(600)")
+    kernel.listen(lambda: cell.text == "early\n")
+    assert ": running (" in cell.panel
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+
+
+def test_a_failing_cell_shows_its_traceback(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch\nworse = {}['key']")
+    kernel.until_panel(cell, "failed")
+    assert cell.error == "KeyError: 'key'"
+    assert kernel.run("worse").error == "KeyError: 'key'"
+
+
+def test_a_held_job_says_why(kernel: Kernel, pool: Pool) -> None:
+    cell = kernel.run("%%batch\nimport time; time.sleep(600)")
+    kernel.until_panel(cell, "running")
+    pool.run("condor_hold", "-reason", "the admin is curious", _cluster(cell.panel))
+    kernel.until_panel(cell, "held")
+    assert "the admin is curious" in cell.panel
+    pool.run("condor_release", _cluster(cell.panel))
+    kernel.until_panel(cell, "running", "queued")
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+
+
+def test_a_job_removed_behind_our_back_is_lost_with_a_reason(kernel: Kernel, pool: Pool) -> None:
+    cell = kernel.run("%%batch\nimport time; time.sleep(600); away = 1")
+    kernel.until_panel(cell, "running")
+    pool.run("condor_rm", _cluster(cell.panel))
+    kernel.until_panel(cell, "lost")
+    assert "removed" in cell.panel or "condor_rm" in cell.panel
+    assert kernel.run("away").error.startswith("JobLost")
+
+
+def test_a_vacated_job_starts_anew_and_shows_each_line_once(
+    kernel: Kernel, pool: Pool, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    kernel.run(f"gate = {str(gate)!r}")
+    cell = kernel.run(
+        "%%batch\nimport os, time\nprint('line', flush=True)\n"
+        "while not os.path.exists(gate):\n    time.sleep(0.1)\n"
+        "print('end'); vacated = 1"
+    )
+    kernel.listen(lambda: cell.text)
+    pool.run("condor_vacate_job", _cluster(cell.panel))
+    kernel.listen(lambda: "attempt 2" in cell.panel)
+    gate.touch()
+    kernel.until_panel(cell, "done")
+    kinds = [m["msg_type"] for m in cell.messages]
+    again = len(kinds) - 1 - kinds[::-1].index("clear_output")
+    shown = "".join(m["content"]["text"] for m in cell.messages[again:] if m["msg_type"] == "stream")
+    assert shown == "line\nend\n"
+    assert kernel.run("vacated").value == "1"
+
+
+def test_the_job_goes_on_while_the_broker_is_away(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "%%batch\nimport time\nprint('one', flush=True)\ntime.sleep(3)\nprint('two')\nstayed = 1"
+    )
+    kernel.listen(lambda: "one" in cell.text)
+    broker = kernel.site.broker()
+    assert broker is not None
+    broker.kill()
+    kernel.until_panel(cell, "done")
+    assert cell.text == "one\ntwo\n"
+    assert kernel.run("stayed").value == "1"
+
+
+def test_a_requirement_that_doesn_t_parse_is_refused_and_hurts_nobody(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch --requirements '((('\nrefused = 1")
+    kernel.until_panel(cell, "refused")
+    assert "requirements" in cell.panel.lower()
+    assert kernel.run("refused").error.startswith("JobRefused")
+    kernel.batch("fine = 1")
+    assert kernel.run("fine").value == "1"

@@ -1,0 +1,119 @@
+"""The fixture `pool`: a real HTCondor pool for the tests, without root.
+
+The schedd that this environment already reaches is used as it is. Otherwise ``tests/htcondor-pool``
+downloads HTCondor's packages once, into a folder of the user's cache ($HTC_ROOT, or
+~/.cache/ganga-kernel-tests), and starts a pool of our own for the session, with its state in a
+temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("htcondor-pool")
+# Minutes after which a pool ends by itself, so that a killed test run leaves none behind.
+LIFETIME = 120
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A running pool.
+
+    Parameters
+    ----------
+    environ:
+        The environment variables that lead to it, CONDOR_CONFIG and PATH among them.
+    script_environ:
+        What ``tests/htcondor-pool`` needs to know to act on it; None if the pool isn't ours.
+    """
+
+    environ: dict[str, str]
+    script_environ: dict[str, str] | None
+
+    def run(self, *command: str) -> str:
+        """Standard output of one of HTCondor's own commands, run in this pool."""
+        found = shutil.which(command[0], path=self.environ.get("PATH", os.environ["PATH"]))
+        assert found is not None, f"the pool has no command {command[0]}"
+        done = subprocess.run(
+            [found, *command[1:]],
+            env={**os.environ, **self.environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """A running HTCondor pool; the tests fail with a sentence if there can't be one."""
+    if shutil.which("condor_master") and _answers(dict(os.environ)):
+        names = ("CONDOR_CONFIG", "PATH")
+        yield Pool({name: os.environ[name] for name in names if name in os.environ}, None)
+        return
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    script_environ = {
+        "HTC_ROOT": os.environ.get("HTC_ROOT") or os.path.join(cache, "ganga-kernel-tests"),
+        "HTC_POOL": str(tmp_path_factory.mktemp("htcondor") / "pool"),
+        "HTC_RUNFOR": str(LIFETIME),
+    }
+    try:
+        for step in ("setup", "start"):
+            _script(step, script_environ)
+        environ = dict(_lines(_script("env", script_environ)))
+        yield Pool(environ, script_environ)
+    finally:
+        if Path(script_environ["HTC_POOL"]).exists():
+            _script("stop", script_environ)
+
+
+@pytest.fixture
+def in_pool(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """The pool, with this process's environment leading to it for one test."""
+    for name, value in pool.environ.items():
+        monkeypatch.setenv(name, value)
+    return pool
+
+
+def _script(step: str, environ: dict[str, str]) -> str:
+    try:
+        done = subprocess.run(
+            [str(SCRIPT), step],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(_sentence(step, "it took more than 150 s"), pytrace=False)
+    if done.returncode != 0:
+        pytest.fail(_sentence(step, (done.stdout + done.stderr).strip()), pytrace=False)
+    return done.stdout
+
+
+def _sentence(step: str, why: str) -> str:
+    return (
+        f"These tests need an HTCondor pool, and tests/htcondor-pool {step} could not provide one: "
+        f"{why}\nInstall HTCondor and start condor_master, or run this where Debian's packages can "
+        "be downloaded."
+    )
+
+
+def _lines(shell: str) -> Iterator[tuple[str, str]]:
+    """Names and values of ``export NAME=VALUE`` lines, with $PATH filled in."""
+    for line in shell.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        yield name, value.replace("$PATH", os.environ.get("PATH", ""))
+
+
+def _answers(environ: dict[str, str]) -> bool:
+    done = subprocess.run(["condor_q", "-totals"], env=environ, capture_output=True, timeout=60, check=False)
+    return done.returncode == 0

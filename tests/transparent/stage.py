@@ -1,0 +1,176 @@
+"""Where a check plays: one running kernel with fresh clients; and the register of checks."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.harness import Kernel, Site
+from tests.transparent.compare import Scribe, Transcript
+from tests.transparent.talk import Client, Request
+
+#: Starts every check from In[1] with an empty namespace, but for what waits for a job.
+_FRESH = """
+def _fresh():
+    shell = get_ipython()
+    names = shell.user_ns
+    kept = {name: names[name] for name in list(names) if name.startswith('held_')}
+    shell.reset(new_session=True)
+    shell.kernel.comm_manager.comms.clear()
+    shell.kernel.comm_manager.targets.clear()
+    shell.user_ns.update(kept)
+_fresh()
+"""
+
+
+@dataclass
+class Stage:
+    """A kernel, the clients that play, and what the check noted."""
+
+    kernel: Kernel
+    connection: dict[str, Any]
+    clients: list[Client] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
+
+    def client(self, identity: bytes | None = None, topic: bytes = b"") -> Client:
+        """One more front end."""
+        client = Client(self.connection, identity, topic)
+        self.clients.append(client)
+        client.others = self.clients
+        return client
+
+    def note(self, value: Any) -> None:
+        """Have a value compared."""
+        self.notes.append(value)
+
+    def interrupt(self, request: Request | None = None) -> None:
+        """Interrupt as the front end's button does, once a cell has said that it begins."""
+        if request is not None:
+            request.client.until(lambda: "begun" in request.text)
+            request.client.listen(0.15)  # so that it is well inside what follows
+        self.kernel.interrupt()
+
+
+Play = Callable[[Stage, Client], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that front ends do.
+
+    Attributes
+    ----------
+    play: does it
+    ordered: whether the order of messages of different requests is compared
+    own: whether it needs a kernel for itself, which it ends
+    without: types of messages that aren't compared: their number or place is a matter of timing
+    """
+
+    play: Play
+    ordered: bool
+    own: bool
+    without: tuple[str, ...]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(ordered: bool = True, own: bool = False, without: tuple[str, ...] = ()) -> Callable[[Play], Play]:
+    """Register a function as a check."""
+
+    def register(play: Play) -> Play:
+        CHECKS[play.__name__] = Check(play, ordered, own, without)
+        return play
+
+    return register
+
+
+class Theatre:
+    """Kernels of several kinds on one site, kept until one is spoiled.
+
+    The kinds: ``plain`` ipykernel; ``idle``, ours; ``pending``, ours while a job runs that will bind a name,
+    so that the router asks before each cell.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._running: dict[str, Kernel] = {}
+        folder = site.root / "prefix" / "share" / "jupyter" / "kernels" / "python3"
+        folder.mkdir(exist_ok=True)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": argv, "display_name": "", "language": "python", "metadata": {"debugger": True}}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
+    def kernel(self, kind: str) -> Kernel:
+        """The running kernel of this kind."""
+        if kind not in self._running:
+            self._running[kind] = self._start(kind)
+        return self._running[kind]
+
+    def close(self) -> None:
+        """End all; the next ones are fresh."""
+        for kernel in self._running.values():
+            kernel.manager.shutdown_kernel(now=True)
+        self._running.clear()
+
+    def _start(self, kind: str) -> Kernel:
+        home = self._site.root / kind
+        folder = home / "notebooks"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "python3" if kind == "plain" else "ganga_python3"
+        kernel = Kernel(self._site, name, folder, IPYTHONDIR=str(home / "ipython"))
+        if kind == "pending":
+            # It ends with the site's folder.
+            wait = f"while os.path.exists({str(home)!r}): time.sleep(0.2)"
+            cell = kernel.run(f"%%batch\nimport os, time\n{wait}\nheld_back = 1")
+            assert cell.reply["status"] == "ok", cell.error
+        kernel.client.stop_channels()
+        return kernel
+
+
+def connection_of(kernel: Kernel) -> dict[str, Any]:
+    """The content of a kernel's connection file."""
+    found: dict[str, Any] = json.loads(Path(kernel.manager.connection_file).read_text())
+    return found
+
+
+def play(kernel: Kernel, one: Check, pending: bool = False) -> Transcript:
+    """Play a check on a kernel; `pending` if a name should be."""
+    stage = Stage(kernel, connection_of(kernel))
+    try:
+        client = stage.client()
+        asked = {"pid": "__import__('os').getpid()", "held": "'held_back' in get_ipython().user_ns"}
+        fresh = client.run(_FRESH, silent=True, store_history=False, user_expressions=asked)
+        pid, held = (fresh.reply["user_expressions"][name]["data"]["text/plain"] for name in asked)
+        assert held == str(pending)
+        client.begin()
+        one.play(stage, client)
+        if not one.own:
+            client.listen(0.02)  # what nobody should send any more
+        return Scribe(stage.connection, int(pid)).write(stage.clients, stage.notes, one.ordered, one.without)
+    finally:
+        for client in stage.clients:
+            client.close()
+
+
+def grid_answers(kernel: Kernel) -> bool:
+    """Whether a cell of the grid kernel, which waits for all before it, is answered."""
+    client = Client(connection_of(kernel))
+    try:
+        request = client.execute("%batch?")
+        client.finish(request)
+    except TimeoutError:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def nap(seconds: float) -> None:
+    """Let time pass without listening."""
+    time.sleep(seconds)

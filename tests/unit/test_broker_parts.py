@@ -1,0 +1,278 @@
+"""The broker's parts that need no broker: stream, progress, store, lease, summary."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganga_kernel.broker import backends
+from ganga_kernel.broker import lease as leases
+from ganga_kernel.broker.lease import Lease
+from ganga_kernel.broker.progress import on_event, on_observation
+from ganga_kernel.broker.store import Store
+from ganga_kernel.broker.stream import EventStream
+from ganga_kernel.broker.summary import job_state, summary
+from ganga_kernel.broker.watch import LocalWatcher, Observation
+from ganga_kernel.errors import BrokerElsewhere, BrokerUnavailable
+
+
+def line(attempt: int, seq: int, **more: Any) -> bytes:
+    """One event as the payload writes it."""
+    head = {"attempt": attempt, "seq": seq, "time": 1e9 + attempt, "event": "output"}
+    return json.dumps({**head, **more}).encode() + b"\n"
+
+
+@given(st.lists(st.text(max_size=50), max_size=20), st.integers(1, 40))
+def test_a_stream_read_in_any_pieces_gives_every_event_once(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], step: int
+) -> None:
+    path = tmp_path_factory.mktemp("stream") / "0.events"
+    whole = b"".join(line(1, i, text=text) for i, text in enumerate(texts))
+    found = []
+    offset, head = 0, ""
+    for end in range(0, len(whole) + step, step):
+        path.write_bytes(whole[:end])
+        stream = EventStream(path, offset, head)  # a new one each time, as after a restart
+        again, events = stream.read()
+        assert not again
+        found += [event["text"] for event in events]
+        offset, head = stream.offset, stream.head
+    assert found == texts
+
+
+def test_a_stream_that_shrank_is_read_from_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    stream = EventStream(path)
+    assert stream.read() == (False, [])
+    path.write_bytes(line(1, 0) + line(1, 1))
+    assert len(stream.read()[1]) == 2
+    path.write_bytes(line(2, 0))
+    again, events = stream.read()
+    assert again and [event["attempt"] for event in events] == [2]
+
+
+def test_a_stream_that_began_anew_and_is_longer_already_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    stream = EventStream(path)
+    path.write_bytes(line(1, 0))
+    stream.read()
+    path.write_bytes(line(2, 0) + line(2, 1) + line(2, 2))
+    again, events = stream.read()
+    assert again and [event["seq"] for event in events] == [0, 1, 2]
+
+
+def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    path.write_bytes(b"Segmentation fault\n" + line(1, 0) + b"[1]\n")
+    assert [event["seq"] for event in EventStream(path).read()[1]] == [0]
+
+
+def test_a_long_stream_is_read_in_parts_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    path.write_bytes(b"".join(line(1, i, text="x" * 10**6) for i in range(10)))
+    stream = EventStream(path)
+    found = []
+    while True:
+        found += stream.read()[1]
+        if not stream.more:
+            break
+    assert [event["seq"] for event in found] == list(range(10))
+
+
+def task(**values: Any) -> dict[str, Any]:
+    """A task as the store holds it."""
+    return {
+        "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
+        "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
+        "usage": None, "notes": [], **values,
+    }  # fmt: skip
+
+
+OK = {
+    "event": "end",
+    "status": "ok",
+    "time": 9.0,
+    "result": {"file": "0.result", "size": 5, "signature": "s"},
+}
+ERROR = {"event": "end", "status": "error", "time": 9.0, "error": {"ename": "E"}, "result": None}
+
+
+def here(_: str) -> int:
+    return 5
+
+
+def nowhere(_: str) -> int:
+    return 0
+
+
+def after(changes: dict[str, Any]) -> dict[str, Any]:
+    return {**task(), **changes}
+
+
+def test_a_result_counts_when_its_file_is_whole() -> None:
+    assert on_event(task(), OK, here)["state"] == "done"
+    assert "state" not in on_event(task(), OK, nowhere)
+
+
+def test_an_end_of_the_backend_s_without_one_of_the_payload_s_is_a_lost_task() -> None:
+    changes = on_observation(task(), Observation(0, "ended", 9.0, exit_code=-11), False, nowhere)
+    assert changes["state"] == "lost" and "SIGSEGV" in changes["reason"]
+
+
+def test_a_result_that_never_arrives_is_lost_too() -> None:
+    ended = on_event(task(), OK, nowhere)
+    changes = on_observation(after(ended), Observation(0, "ended", 9.5, exit_code=0), False, nowhere)
+    assert changes["state"] == "lost" and "didn't come back" in changes["reason"]
+
+
+def test_a_kill_that_came_too_late_is_no_kill() -> None:
+    ended = on_event(task(), OK, here)
+    changes = on_observation(after(ended), Observation(0, "ended", 9.5, exit_code=0), True, here)
+    assert "state" not in changes
+    changes = on_observation(task(), Observation(0, "ended", 9.5), True, nowhere)
+    assert changes["state"] == "killed"
+
+
+def test_a_terminated_payload_may_start_anew() -> None:
+    stopped = on_event(task(), {**ERROR, "status": "terminated"}, nowhere)
+    assert "state" not in stopped
+    waiting = on_observation(after(stopped), Observation(0, "queued", 9.5), False, nowhere)
+    assert waiting["state"] == "queued"
+    start = {"event": "start", "attempt": 2, "time": 10.0, "host": "other"}
+    assert on_event(after(stopped), start, nowhere)["error"] is None
+
+
+def test_a_task_that_has_ended_stays_so() -> None:
+    assert on_event(task(state="failed"), OK, here) == {}
+    assert on_observation(task(state="done"), Observation(0, "running", 9.9), False, here) == {}
+
+
+def test_a_job_shows_what_needs_attention_first() -> None:
+    assert job_state([task(state="done"), task(state="failed")]) == "failed"
+    assert job_state([task(state="failed"), task(state="running")]) == "running"
+    assert job_state([task(state="running"), task(state="held")]) == "held"
+
+
+def new_job(token: str) -> dict[str, Any]:
+    """A job as a client submits it."""
+    return {
+        "token": token, "notebook": "n", "cell": "", "source": "s", "label": "l", "execution_count": 1,
+        "names": ["a"], "backend": "Local", "resources": {}, "folder": "/f", "python": {}, "tasks": 2,
+    }  # fmt: skip
+
+
+def test_the_store_keeps_jobs_over_a_restart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add(new_job("t"))
+    store.change_task(number, 1, state="running", error={"ename": "E"})
+    store.add_outputs(number, 0, [{"type": "stream"}, {"type": "error"}])
+    store.close()
+    store = Store(tmp_path / "jobs.sqlite")
+    job = store.by_token("t")
+    assert job is not None and job["names"] == ["a"] and job["tasks"][1]["error"] == {"ename": "E"}
+    assert [one["number"] for one in store.outputs(number, 1)] == [1]
+    assert store.forget_outputs(number, 0) == 2 == store.first_output(number)
+    assert store.add_outputs(number, 0, [{"type": "stream"}]) == 2 == store.first_output(number)
+    assert summary(job)["state"] == "running"
+    assert [one["id"] for one in store.unfinished()] == [number]
+    store.close()
+
+
+def test_a_store_belongs_to_one_process(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    store.add(new_job("t"))
+    code = (
+        "import sqlite3, sys\n"
+        f"db = sqlite3.connect({str(tmp_path / 'jobs.sqlite')!r}, timeout=0.1)\n"
+        "try:\n    db.execute('INSERT INTO jobs (token) VALUES (1)')\n"
+        "except sqlite3.OperationalError as error:\n    sys.exit(str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "locked" in done.stderr
+    store.close()
+
+
+def test_a_damaged_store_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(BrokerUnavailable, match="move it away"):
+        Store(tmp_path / "jobs.sqlite")
+
+
+def test_a_store_of_another_version_is_not_touched(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "jobs.sqlite")
+    database.execute("CREATE TABLE jobs (id INTEGER)")
+    database.close()
+    with pytest.raises(BrokerUnavailable, match="another version"):
+        Store(tmp_path / "jobs.sqlite")
+
+
+def test_one_owner_on_a_host(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    assert first.acquire() and not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
+
+
+def other_host(heartbeat: float) -> str:
+    """The lease file of a broker on another host."""
+    return json.dumps({"host": "elsewhere", "pid": 7, "boot": "b", "heartbeat": heartbeat})
+
+
+def test_a_live_owner_on_another_host_is_asked_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "PATIENCE", 0.3)
+    (tmp_path / "lease.json").write_text(other_host(time.time()))
+    with pytest.raises(BrokerElsewhere, match="elsewhere") as raised:
+        Lease(tmp_path).acquire()
+    assert "state_dir" in raised.value.remedy
+    assert not (tmp_path / "handover.json").exists()
+
+
+def test_an_abandoned_lease_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "lease.json").write_text(other_host(time.time() - 2 * leases.ABANDONED))
+    lease = Lease(tmp_path)
+    assert lease.acquire()
+    lease.release()
+
+
+def test_a_wish_of_another_host_is_seen(tmp_path: Path) -> None:
+    lease = Lease(tmp_path)
+    assert lease.acquire() and not lease.wanted()
+    (tmp_path / "handover.json").write_text(other_host(time.time()))
+    assert lease.wanted()
+    lease.release()
+
+
+def test_a_local_job_whose_broker_died_at_the_wrong_moment_is_found_and_ended(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (tmp_path / "0.events").write_bytes(line(1, 0, event="start", pid=process.pid))
+    native = backends.adopt({"backend": "Local", "folder": str(tmp_path)})
+    assert native is not None
+    watcher = LocalWatcher(native)
+    assert watcher.poll() == []
+    backends.remove("Local", native)
+    process.wait()
+    assert [seen.state for seen in watcher.poll()] == ["ended"]
+
+
+def test_a_job_that_never_started_is_handed_over_again(tmp_path: Path) -> None:
+    assert backends.adopt({"backend": "Local", "folder": str(tmp_path)}) is None
+
+
+def test_a_job_is_handed_over_once_and_not_after_a_kill(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    first, second = store.add(new_job("a")), store.add(new_job("b"))
+    store.change_job(second, kill_asked=1)
+    assert [store.begin_handing(number) for number in (first, first, second)] == [True, False, False]
+    store.close()

@@ -1,0 +1,76 @@
+"""A job's state in, HTML and text out."""
+
+from __future__ import annotations
+
+import html.parser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganga_kernel import panel
+from ganga_kernel.states import STATES, ended
+
+
+def job(state: str = "running", **values: Any) -> dict[str, Any]:
+    """A job's summary."""
+    return {
+        "id": 3, "state": state, "backend": "HTCondor", "native": "17", "ganga_id": 2, "host": "wn7",
+        "attempt": 1, "created": 1e9, "started": 1e9 + 60, "ended": 1e9 + 80 if ended(state) else None,
+        "reason": "", "notes": [], "usage": None, "label": "x = 1", "execution_count": 5, **values,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_has_a_panel_and_the_unfinished_say_how_to_refresh(state: str) -> None:
+    text = panel.as_text(job(state), 1e9 + 70, [])
+    assert text.startswith(f"Job 3: {state} (HTCondor, cluster 17")
+    assert ("%wait 3" in text) == (not ended(state))
+    assert state in panel.as_html(job(state), 1e9 + 70, [])
+
+
+class _Tags(html.parser.HTMLParser):
+    """Collects tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+@given(st.text(), st.sampled_from(sorted(STATES)))
+def test_nothing_that_comes_from_outside_is_html(text: str, state: str) -> None:
+    evil = f"<script>alert({text})</script><b id=x>"
+    found = panel.as_html(
+        job(state, reason=evil, host=evil, native=evil, notes=[evil], backend=evil), 1e9, [evil]
+    )
+    tags = _Tags()
+    tags.feed(found)
+    assert tags.tags <= {"div", "span", "b"} and tags.attributes <= {"style"}
+
+
+def test_a_reason_is_told() -> None:
+    assert "used 3 GB" in panel.as_text(job("held", reason="used 3 GB"), 1e9, [])
+
+
+def test_metadata_is_constant() -> None:
+    assert (
+        panel.metadata(job()) == {"ganga_kernel": {"role": "panel", "job": 3}} == panel.metadata(job("done"))
+    )
+
+
+def test_usage_and_times() -> None:
+    text = panel.as_text(job("done", usage={"cpu": 12.0, "memory": 2**31, "wall": 20.0}), 2e9, [])
+    assert "waited 1 min" in text and "ran 20 s" in text and "used 12 s of CPU and 2 GB" in text
+
+
+def test_the_table() -> None:
+    lines = panel.table([job(), job("done", host="")], 1e9 + 70).splitlines()
+    assert lines[0].split() == ["job", "state", "backend", "host", "cell", "created", "took", "what"]
+    assert lines[1].split()[:5] == ["3", "running", "HTCondor", "wn7", "In[5]"]
+    assert panel.table([], 0) == "No jobs yet."
