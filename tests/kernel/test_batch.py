@@ -394,12 +394,17 @@ def test_a_kernel_that_was_frozen_hears_of_its_jobs_again(kernel: Kernel) -> Non
 
 
 def test_a_job_whose_folder_is_gone_hurts_nobody(kernel: Kernel, site: Site) -> None:
-    cores = len(os.sched_getaffinity(0))
-    busy = [kernel.run(f"%%batch\nimport time; time.sleep(1); held_core{i} = 1") for i in range(cores)]
+    gate = site.root / "gate"
+    hold = f"%%batch\nimport os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
+    busy = [kernel.run(f"{hold}held_core{i} = 1") for i in range(len(os.sched_getaffinity(0)))]
+    for cell in busy:
+        kernel.until_panel(cell, "running")
     waiting = kernel.run("%%batch\norphan = 1")
     kernel.until_panel(waiting, "queued")
-    folder = max((site.state / "spool" / "jobs").iterdir(), key=lambda path: path.stat().st_mtime)
+    descriptions = (site.state / "spool" / "jobs").glob("*/job.json")
+    (folder,) = (path.parent for path in descriptions if "orphan" in path.read_text())
     shutil.rmtree(folder)
+    gate.touch()
     kernel.until_panel(waiting, "refused")
     for cell in busy:
         kernel.until_panel(cell, "done")
