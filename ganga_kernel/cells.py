@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,40 @@ class Screen(Protocol):
         """Send one iopub message with that parent, now or long after its request ended."""
 
 
+class LivePanel:
+    """A job's panel somewhere in the notebook, drawn in place.
+
+    Parameters
+    ----------
+    parent: the request under which it stands
+    """
+
+    def __init__(self, parent: dict[str, Any], screen: Screen) -> None:
+        self._parent, self._screen = parent, screen
+        self._display = uuid.uuid4().hex
+        self._shown = False
+
+    def draw(self, job: dict[str, Any], hints: list[str]) -> None:
+        """Draw it: at first as a new output, then in its place."""
+        kind = "update_display_data" if self._shown else "display_data"
+        self._shown = True
+        content = {
+            "data": panel.bundle(job, time.time(), hints),
+            "metadata": panel.metadata(job),
+            "transient": {"display_id": self._display},
+        }
+        self._screen.publish(kind, content, self._parent)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it stands under its cell."""
+        return self._shown
+
+    def gone(self) -> None:
+        """The cell was cleared: the panel is a new output again."""
+        self._shown = False
+
+
 class LiveCell:
     """What the front end shows of one job, and how far it has got.
 
@@ -37,6 +72,7 @@ class LiveCell:
     ended: set when the job has ended and its names are delivered, or its failure is
     next_output: number of the next output to show
     refused: why the result wasn't taken, if it wasn't
+    watchers: told when the job's summary changed
     """
 
     def __init__(
@@ -51,9 +87,10 @@ class LiveCell:
         self.ended = asyncio.Event()
         self.next_output = 0
         self.refused = ""
+        self.watchers: list[Callable[[dict[str, Any]], None]] = []
         self._parent, self._screen = parent, screen
-        self._display = uuid.uuid4().hex
-        self._shown = False
+        self._panel = LivePanel(parent, screen)
+        self._copies: list[LivePanel] = []
         self._drawn = 0.0
         self._later: asyncio.TimerHandle | None = None
         self._clear_first = False
@@ -68,6 +105,8 @@ class LiveCell:
         self._finishing = ended(job["state"])
         if changed:
             self.draw_soon()
+            for watcher in self.watchers:
+                watcher(job)
         return self._finishing
 
     def show(self, number: int, output: dict[str, Any]) -> bool:
@@ -90,7 +129,8 @@ class LiveCell:
 
     def _clear(self) -> None:
         """Clear the cell. The panel, no output of the cell's, is shown again before the next output."""
-        self._clear_first = self._shown = False
+        self._clear_first = False
+        self._panel.gone()
         self._screen.publish("clear_output", {"wait": False}, self._parent)
         self.draw_soon()
 
@@ -106,19 +146,19 @@ class LiveCell:
             self._later = asyncio.get_running_loop().call_later(wait, self.draw)
 
     def draw(self) -> None:
-        """Draw the panel now."""
+        """Draw the panel now, and its copies."""
         if self._later is not None:
             self._later.cancel()
             self._later = None
         self._drawn = time.monotonic()
-        kind = "update_display_data" if self._shown else "display_data"
-        self._shown = True
-        content = {
-            "data": panel.bundle(self.job, time.time(), self.hints),
-            "metadata": panel.metadata(self.job),
-            "transient": {"display_id": self._display},
-        }
-        self._screen.publish(kind, content, self._parent)
+        for one in (self._panel, *self._copies):
+            one.draw(self.job, self.hints)
+
+    def copy_panel(self, parent: dict[str, Any]) -> None:
+        """Draw the panel once more, under another cell, and keep it up to date there."""
+        copy = LivePanel(parent, self._screen)
+        copy.draw(self.job, self.hints)
+        self._copies.append(copy)
 
     def _show(self, kind: str, content: dict[str, Any]) -> None:
         """Show an output. The panel is no output of the cell's, so it survives a clear_output."""
@@ -130,6 +170,6 @@ class LiveCell:
             return
         if self._clear_first:
             self._clear()
-        if not self._shown:
-            self.draw()
+        if not self._panel.shown:
+            self._panel.draw(self.job, self.hints)
         self._screen.publish(kind, content, self._parent)

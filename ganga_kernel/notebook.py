@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from .options import Options, spell_size
 from .routing import BatchCell
 from .settings import GangaKernel
 from .spool import Spool, secret
+from .states import ended
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +168,26 @@ class Notebook:
         for live in waiting:
             await self._until_ended(live)
         return [live.job for live in waiting]
+
+    async def show(self, number: int, asking: Asking) -> None:
+        """Show a job's panel under the asking cell, kept up to date, and its buttons.
+
+        Raises
+        ------
+        BackendError: there is no such job.
+        """
+        from .controls import Controls
+
+        live = self._cells.get(number)
+        if live is None:
+            live = await self._live(number, asking)
+        else:
+            live.copy_panel(asking.parent)
+        if not ended(live.job["state"]):
+            controls = Controls(live.job, partial(self.kill, [number]), self._spawn)
+            live.watchers.append(controls.update)
+            content = {"data": controls.bundle(), "metadata": {}, "transient": {}}
+            self._screen.publish("display_data", content, asking.parent)
 
     async def _live(self, number: int, asking: Asking) -> LiveCell:
         if number not in self._cells:

@@ -249,11 +249,20 @@ class Router(threading.Thread):
                     self._comms.closed(comm_id)
                 self._send_grid(message)
                 return
+        if kind == "comm_open" and self._comms.declines(message.content):
+            self._decline(message)
+            return
         if kind == "comm_info_request":
             self._comm_targets[message.id] = message.content.get("target_name")
         elif kind == "interrupt_request" and self._queue.ours:
             self._gate.interrupt()
         self._inner[channel].send_multipart(message.frames, copy=False)
+
+    def _decline(self, comm_open: Message) -> None:
+        """Close a comm that the front end opens."""
+        self._publish("status", {"execution_state": "busy"}, comm_open)
+        self._publish("comm_close", {"comm_id": comm_open.content.get("comm_id", ""), "data": {}}, comm_open)
+        self._publish("status", {"execution_state": "idle"}, comm_open)
 
     def _from_kernel(self, socket: Socket, channel: str) -> None:
         message = Message(socket.recv_multipart(copy=False))

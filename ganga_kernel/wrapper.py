@@ -5,6 +5,7 @@ The inner kernel takes longest to start: it is on its way before anything big is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +105,9 @@ class Wrapper:
 
     def _serve(self) -> None:
         from .calls import Bridge
-        from .kernel import GangaKernelApp
+
+        with _unloaded("ipywidgets"):  # MetaKernel loads it with itself; `controls` does when it is needed
+            from .kernel import GangaKernelApp
 
         self._app = app = GangaKernelApp.instance(outstream_class=None, log_level="ERROR")
         app.interrupted = lambda: self._router.interrupt(self._inner.interrupt)
@@ -141,6 +145,16 @@ class Wrapper:
             loop.add_callback(loop.stop)
         else:
             os._exit(1)  # still starting: there is nothing to lose yet
+
+
+@contextlib.contextmanager
+def _unloaded(module: str) -> Iterator[None]:
+    """Let an import of that module fail meanwhile, as if it weren't installed."""
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def _settings() -> GangaKernel | SettingsError:

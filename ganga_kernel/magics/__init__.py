@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .batch import BatchMagic
+from .job import JobMagic
 from .jobs import JobsMagic
 from .kill import KillMagic
 from .wait import WaitMagic
 
-MAGICS = (BatchMagic, JobsMagic, KillMagic, WaitMagic)
+MAGICS = (BatchMagic, JobMagic, JobsMagic, KillMagic, WaitMagic)
