@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .broker.summary import error_of, needed_in_vain
 from .cells import LiveCell
 from .errors import GangaKernelError
 from .execution import Refusal
-from .states import STATES
 
 
 class Interrupted(Exception):
@@ -66,16 +66,13 @@ def of_job(live: LiveCell) -> Failure | None:
     if job["state"] == "done":
         if not live.refused:
             return None
-        error = f"The result of job {job['id']} was not taken: {live.refused}."
-        return Failure("ResultRefused", error, [f"\x1b[31mResultRefused\x1b[0m: {error}"])
-    if job["error"]:
-        return Failure(**{key: job["error"][key] for key in ("ename", "evalue", "traceback")}, shown=True)
-    name = f"Job{job['state'].capitalize()}"
-    sentence = f"job {job['id']}: {job['reason'] or STATES[job['state']].sentence}"
-    return Failure(name, sentence, [f"\x1b[31m{name}\x1b[0m: {sentence}"], shown=True)
+        why = f"The result of job {job['id']} was not taken: {live.refused}."
+        return Failure("ResultRefused", why, [f"\x1b[31mResultRefused\x1b[0m: {why}"])
+    error = error_of(job)
+    assert error is not None
+    return Failure(**error, shown=True)
 
 
 def inherited(failure: Failure, job: dict[str, Any]) -> Failure:
     """The same error, in a cell that needs what the job was to bind."""
-    where = f"This cell needs a name from In[{job['execution_count']}], whose job {job['id']} ended so:"
-    return replace(failure, traceback=[where, *failure.traceback], shown=False)
+    return replace(failure, traceback=[needed_in_vain(job), *failure.traceback], shown=False)

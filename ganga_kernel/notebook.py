@@ -275,13 +275,15 @@ class Notebook:
         """Submit the job and make its names pending. From its acceptance on nothing loses sight of it."""
         token = uuid.uuid4().hex
         environment, binds = captured["environment"], captured["binds"]
+        after = captured["after"]
         folder = spool.new_job(
             token,
             {
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
-                "binds": binds,
+                "surely": captured["surely"],
+                "mutates": captured["mutates"],
                 **environment,
             },
         )
@@ -297,15 +299,20 @@ class Notebook:
             folder=str(folder),
             names=binds,
             tasks=1,
+            after=after,
             python={
                 "executable": environment["python"],
                 "version": environment["python_version"],
             },
         )
         hints = [*_hints(captured), *await self._offer(chosen)]
-        live = self._cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints, folder)
+        live = self._cells[job["id"]] = LiveCell(
+            job, asking.parent, self._screen, hints, folder, captured["namespace"]
+        )
         self._pending.add(token)
-        await self._bridge.call("place", names=binds, token=token, job=job["id"])
+        await self._bridge.call(
+            "place", names=binds, token=token, job=job["id"], behind=captured["behind"], number=asking.number
+        )
         self._spawn(self._follow(live))
         return live
 
@@ -424,6 +431,7 @@ class Notebook:
             path=str(folder / job["result"]["file"]),
             key=secret(folder),
             signature=job["result"]["signature"],
+            sent=live.sent,
         )
         if "error" in answer:
             live.refuse_delivery(answer["error"])
@@ -431,6 +439,10 @@ class Notebook:
         self._pending.discard(job["token"])
         if answer["kept"]:
             live.hints.append(f"Kept as you set them meanwhile: {', '.join(answer['kept'])}.")
+        if answer["changed"]:
+            live.hints.append(
+                f"Changed by the job, and here too, so kept as here: {', '.join(answer['changed'])}."
+            )
         for name, reason in answer["unavailable"].items():
             live.hints.append(f"{name} could not come back: {reason}")
         self._spawn(self._broker.ask("delivered", job=job["id"]))

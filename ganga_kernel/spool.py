@@ -7,6 +7,7 @@
     ``<task>.events``  what the payload reports, one JSON event a line
     ``<task>.stderr``  what was said before the payload could report
     ``<task>.result``  the names that the cell bound; empty if there are none
+    ``<token>.result`` the result of another job, whose names the cell reads
 ``objects/``
     content-addressed files: namespaces (``<sha256>.pkl``) and the payload (``<sha256>.pyz``)
 """
@@ -58,7 +59,9 @@ class Spool:
         secret = secrets.token_hex(32)
         for name in ("secret", "key"):
             _write(folder / name, secret)
-        whole = {"version": 1, "token": token, "key": str(folder / "key"), **description}
+        whole = {
+            "version": 1, "token": token, "key": str(folder / "key"), "inputs": [], **description,
+        }  # fmt: skip
         _write(folder / "job.json", json.dumps(whole))
         return folder
 
@@ -66,6 +69,12 @@ class Spool:
 def secret(folder: Path) -> str:
     """The key of the job in `folder`, in hexadecimal."""
     return (folder / "secret").read_text()
+
+
+def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
+    """Tell a job's payload which results of other jobs to load: ``{"file": path, "names": [name, …]}``."""
+    described = json.loads((folder / "job.json").read_text())
+    _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))
 
 
 def renew_key(folder: Path) -> None:

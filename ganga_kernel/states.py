@@ -28,6 +28,7 @@ class State:
 STATES: dict[str, State] = {
     state.name: state
     for state in (
+        State("waiting", "The job waits for the jobs whose names its cell reads.", "", "#6c757d"),
         State("accepted", "The job is stored; it is handed to the backend next.", "", "#6c757d"),
         State("queued", "The job waits in the backend's queue.", "", "#b8860b"),
         State("running", "The job runs.", "", "#0b6bcb"),
@@ -40,6 +41,8 @@ STATES: dict[str, State] = {
               "Run the cell again, perhaps with more --memory.", "#b42318", ended=True),
         State("refused", "The backend didn't take the job.", "Mend the cause and run the cell again.",
               "#b42318", ended=True),
+        State("skipped", "The job was not started, since one that it needs did not end well.",
+              "Mend that one, and run both cells again.", "#b42318", ended=True),
         State("killed", "The job was killed on request.", "Run the cell again to start it anew.",
               "#6c757d", ended=True),
     )

@@ -176,8 +176,9 @@ class Kernel:
         deadline = time.monotonic() + patience
         while not until():
             if time.monotonic() > deadline:
-                seen = {cell.id: [m["msg_type"] for m in cell.messages] for cell in self.cells.values()}
-                raise TimeoutError(f"it never came to that; seen: {seen}")
+                last = list(self.cells.values())[-3:]
+                seen = [([m["msg_type"] for m in cell.messages], cell.panel) for cell in last]
+                raise TimeoutError(f"it never came to that; of the last cells was seen: {seen}")
             self._take_in()
 
     def _take_in(self) -> None:

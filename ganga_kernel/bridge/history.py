@@ -63,6 +63,33 @@ def take(source: str, store: bool) -> int:
     return number
 
 
+def name_of(number: int) -> str:
+    """The name under which IPython keeps Out[`number`]."""
+    return f"_{number}"
+
+
+def shows(transformed: str) -> bool:
+    """Whether a cell's last statement is an expression, whose value becomes Out[n] unless it is None."""
+    body = ast.parse(transformed).body
+    return bool(body) and isinstance(body[-1], ast.Expr)
+
+
+def show(number: int, value: Any) -> None:
+    """Keep a value as Out[`number`], as if the cell had been run here; as ``_`` if no later cell had one."""
+    shell = get_ipython()
+    outputs = shell.user_ns["_oh"]
+    if any(later > number for later in outputs):
+        outputs[number] = value
+        shell.push({name_of(number): value}, interactive=False)
+        return
+    now, hook = shell.execution_count, shell.displayhook
+    shell.execution_count = (
+        number + now - hook.prompt_count
+    )  # the count is one ahead in some versions of IPython
+    hook.update_user_ns(value)
+    shell.execution_count = now
+
+
 def error(source: str, number: int) -> dict[str, Any] | None:
     """The error that running the cell would begin with, if it can't be compiled; else None.
 

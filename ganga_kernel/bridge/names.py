@@ -34,12 +34,14 @@ class Names:
     binds: names that it may bind
     deletes: names that it may delete
     mutates: names of objects that it changes in place, as far as syntax tells
+    surely: names that it surely binds, if it ends without an error
     """
 
     reads: frozenset[str]
     binds: frozenset[str]
     deletes: frozenset[str]
     mutates: frozenset[str] = frozenset()
+    surely: frozenset[str] = frozenset()
 
 
 def analyse(source: str) -> Names:
@@ -54,9 +56,11 @@ def analyse(source: str) -> Names:
     """
     tree = ast.parse(source)
     flow = _Flow()
-    flow.block(tree.body, frozenset())
+    surely = flow.block(tree.body, frozenset())
     mutates = _mutated(tree)
-    return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), frozenset(mutates))
+    return Names(
+        frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), frozenset(mutates), surely
+    )
 
 
 class _Flow:
@@ -156,6 +160,14 @@ def _mutated(tree: ast.AST) -> set[str]:
         if isinstance(base, ast.Name):
             found.add(base.id)
     return found
+
+
+def globals_within(source: str) -> set[str]:
+    """The global names that functions and classes defined in this source refer to."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, "<cell>", "exec", flags=flags, dont_inherit=True)
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set().union(*map(globals_of, inner))
 
 
 def globals_of(code: CodeType) -> set[str]:

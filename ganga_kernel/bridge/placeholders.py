@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 
@@ -14,18 +15,19 @@ class JobFailedError(Exception):
 
 
 class Pending:
-    """Stands for a name that a job will bind; keeps the old value.
+    """Stands for a name that a job will bind; keeps the old value, and the names that the new one may read.
 
     Any use but `repr` raises an error that says which job it waits for.
     """
 
-    __slots__ = ("_ganga_failure", "_ganga_job", "_ganga_name", "_ganga_old", "_ganga_token")
+    __slots__ = ("_ganga_behind", "_ganga_failure", "_ganga_job", "_ganga_name", "_ganga_old", "_ganga_token")
 
-    def __init__(self, name: str, token: str, job: int, old: Any) -> None:
+    def __init__(self, name: str, token: str, job: int, old: Any, behind: frozenset[str]) -> None:
         self._ganga_name = name
         self._ganga_token = token
         self._ganga_job = job
         self._ganga_old = old
+        self._ganga_behind = behind
         self._ganga_failure = ""
 
     def __repr__(self) -> str:
@@ -70,22 +72,34 @@ def pending_of(namespace: dict[str, Any]) -> dict[str, Pending]:
     return {name: value for name, value in list(namespace.items()) if type(value) is Pending}
 
 
-def place(namespace: dict[str, Any], names: list[str], token: str, job: int) -> None:
+def place(namespace: dict[str, Any], names: list[str], token: str, job: int, behind: frozenset[str]) -> None:
     """Make `names` pending. A name that is pending already keeps that placeholder as its old value."""
     for name in names:
-        namespace[name] = Pending(name, token, job, namespace.get(name, UNBOUND))
+        namespace[name] = Pending(name, token, job, namespace.get(name, UNBOUND), behind)
+
+
+def chain(pending: Pending) -> Iterator[Pending]:
+    """The placeholder, and those that it keeps as old values, the newest first."""
+    at: Any = pending
+    while type(at) is Pending:
+        yield at
+        at = at._ganga_old
+
+
+def base(pending: Pending) -> Any:
+    """The value from before all jobs that may bind the name; `UNBOUND` if there is none."""
+    *_, oldest = chain(pending)
+    return oldest._ganga_old
 
 
 def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:
     """The placeholders of this job that are still in their names' chains, by name."""
     found = {}
     for name, value in pending_of(namespace).items():
-        at: Any = value
-        while type(at) is Pending:
+        for at in chain(value):
             if at._ganga_token == token:
                 found[name] = at
                 break
-            at = at._ganga_old
     return found
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import pickling
+from ..payload import changes, pickling
+from . import aliases as aliased
 from . import history, names, placeholders, reach
+from .placeholders import UNBOUND
 
 #: Environment variables that don't travel: they look like secrets, or belong to this very process.
 _SECRET = re.compile(
@@ -21,8 +23,13 @@ _SECRET = re.compile(
 )
 
 
-#: Names that were made pending, by the job's token.
+#: How IPython names the value that a cell shows, and the names for the last ones.
+_SHOWN = re.compile(r"_\d+")
+_LAST_VALUES = frozenset({"_", "__", "___", "_oh", "Out"})
+
+#: Names that were made pending, by the job's token, and the In[n] of its cell.
 _placed: dict[str, frozenset[str]] = {}
+_numbers: dict[str, int] = {}
 
 
 def _namespace() -> dict[str, Any]:
@@ -53,7 +60,15 @@ def needs(source: str) -> dict[str, list[str]]:
         return {"needed": [], "pending": everything}
     reached = reach.closure(found.reads | found.mutates, namespace)
     needed = {p._ganga_token for name, p in pending.items() if name in reached}
+    needed |= _shown_later(found, pending)
     return {"needed": sorted(needed), "pending": everything}
+
+
+def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -> set[str]:
+    """The jobs whose last value a cell may mean that reads ``_`` or ``Out``."""
+    if not found.reads & _LAST_VALUES:
+        return set()
+    return {p._ganga_token for name, p in pending.items() if _SHOWN.fullmatch(name)}
 
 
 def capture(source: str, number: int, objects: str) -> dict[str, Any]:
@@ -67,73 +82,141 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
 
     Returns
     -------
-    Either ``{"error": {…}}``: the cell doesn't compile. Or ``{"waits": [token, …]}``: pending names stand in
-    the way. Or the file, names with their sizes in
-    bytes, names that can't travel with the reason, names that the cell binds, and the environment.
+    Either ``{"error": {…}}``: the cell doesn't compile. Or ``{"waits": [token, …]}``: these jobs must be
+    waited for here; they have failed, and the cell needs a name from each, or it reads ``_``, which one of
+    them may set. Or
+
+    - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
+    - ``unpicklable``: names that can't travel, with the reason;
+    - ``after``: ``[token, [name, …]]`` for each job whose names the cell needs, the oldest first;
+    - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
+      whose objects it changes; ``behind``: names that what it binds may read later;
+    - the environment.
     """
     shell = get_ipython()
     namespace = shell.user_ns
     error = history.error(source, number)
     if error:
         return {"error": error}
-    found = names.analyse(shell.transform_cell(source))
-    wanted = (found.reads | found.mutates) & set(namespace)
-    wanted -= _own_names(shell)
-    waits = needs(source)["needed"]
-    if waits:
-        return {"waits": waits}
-    handle, path = tempfile.mkstemp(dir=objects, prefix="capture-")
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            dumped = pickling.dump_namespace(namespace, sorted(wanted), file)
-            waits = [
-                namespace[name]._ganga_token
-                for name in dumped.unpicklable
-                if type(namespace[name]) is placeholders.Pending
-            ]
-            if waits:
-                os.unlink(path)
-                return {"waits": sorted(set(waits))}
-            digest = _digest(file)
-        final = os.path.join(objects, f"{digest}.pkl")
-        os.replace(path, final)
-    except BaseException:
-        if os.path.exists(path):
-            os.unlink(path)
-        raise
+    transformed = shell.transform_cell(source)
+    found = names.analyse(transformed)
     mutates = {
-        name for name in found.mutates & set(namespace)
-        if not isinstance(namespace[name], types.ModuleType)
-    }  # fmt: skip
+        name for name in found.mutates & set(namespace) if not isinstance(namespace[name], types.ModuleType)
+    }
+    aliases = aliased.sharing(mutates, namespace)
+    wanted = {*found.reads, *mutates, *aliases, *found.deletes} & set(namespace)
+    wanted -= _own_names(shell)
+    pending, wanted = _with_what_is_behind(wanted, namespace)
+    waits = {p._ganga_token for p in pending.values() if p._ganga_failure}
+    waits |= _shown_later(found, placeholders.pending_of(namespace))
+    if waits:
+        return {"waits": sorted(waits)}
+    instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
+    dumped, path = _write(namespace, wanted - (set(pending) - set(instead)), instead, objects)
+    late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
+    pending |= {name: namespace[name] for name in late}
+    behind = _behind(transformed, namespace, wanted, dumped)
+    behind |= {name for p in pending.values() for name in p._ganga_behind}
+    binds = found.binds | mutates | aliases | (found.deletes & set(namespace))
+    if history.shows(transformed):
+        binds |= {history.name_of(number)}
     return {
-        "namespace": final,
+        "namespace": path,
         "names": dumped.sizes,
-        "unpicklable": dumped.unpicklable,
-        "binds": sorted(found.binds | mutates),
+        "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
+        "after": _after(pending),
+        "binds": sorted(binds),
+        "surely": sorted(found.surely),
+        "mutates": sorted(mutates | aliases),
+        "behind": sorted(behind),
         "environment": _environment(shell),
     }
 
 
-def place(names: list[str], token: str, job: int) -> None:
-    """Make names pending until the job delivers."""
-    placeholders.place(_namespace(), names, token, job)
-    _placed[token] = frozenset(names)
+def _with_what_is_behind(
+    wanted: set[str], namespace: dict[str, Any]
+) -> tuple[dict[str, placeholders.Pending], set[str]]:
+    """The pending ones of these names, and the names with those that a pending value may read.
+
+    What a job binds isn't known here yet, so what its functions and classes read counts as read.
+    """
+    while True:
+        reached = reach.closure(wanted, namespace)
+        pending = {name: namespace[name] for name in reached if type(namespace[name]) is placeholders.Pending}
+        behind = {name for p in pending.values() for name in p._ganga_behind if name in namespace}
+        if behind <= wanted:
+            return pending, wanted
+        wanted |= behind
 
 
-def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
-    """Take a job's result into the namespace.
+def _behind(
+    transformed: str, namespace: dict[str, Any], wanted: set[str], dumped: pickling.Dumped
+) -> set[str]:
+    """The names that code defined or handed on by the cell may read."""
+    inner = names.globals_within(transformed) & set(namespace)
+    code = {
+        name for name in wanted if isinstance(namespace[name], (types.FunctionType, type, types.ModuleType))
+    }
+    return (set(dumped.sizes) - wanted) | inner | code
 
-    A name is replaced only if it still holds the job's placeholder, or isn't bound at all: whatever the
-    user did meanwhile wins. A name that the job didn't bind gets its old value back.
+
+def _after(pending: dict[str, placeholders.Pending]) -> list[list[Any]]:
+    """The jobs that must be done first, the oldest first, with the names to take from each."""
+    wanted: dict[tuple[int, str], set[str]] = {}
+    for name, value in pending.items():
+        for one in placeholders.chain(value):
+            wanted.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
+    return [[token, sorted(found)] for (_, token), found in sorted(wanted.items())]
+
+
+def _write(
+    namespace: dict[str, Any], wanted: set[str], instead: dict[str, Any], objects: str
+) -> tuple[pickling.Dumped, str]:
+    """Write names to a content-addressed file."""
+    handle, path = tempfile.mkstemp(dir=objects, prefix="capture-")
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            dumped = pickling.dump_namespace(namespace, sorted(wanted), file, instead=instead)
+            digest = _digest(file)
+        final = os.path.join(objects, f"{digest}.pkl")
+        os.replace(path, final)
+    except BaseException:
+        os.unlink(path)
+        raise
+    return dumped, final
+
+
+def place(names: list[str], token: str, job: int, behind: list[str], number: int) -> None:
+    """Make names pending until the job delivers.
 
     Parameters
     ----------
+    behind: names that the values may read, see `capture`
+    number: the cell's In[n]
+    """
+    placeholders.place(_namespace(), names, token, job, frozenset(behind))
+    _placed[token] = frozenset(names)
+    _numbers[token] = number
+
+
+def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[str, Any]:
+    """Take a job's result into the namespace.
+
+    A name is replaced only if it still holds the job's placeholder, or isn't bound at all: whatever the
+    user did meanwhile wins. A name that the job left as it was gets its old value back, the very object. An
+    object that the job changed although nothing told so is taken if it is still here as it was sent.
+
+    Parameters
+    ----------
+    path: the result file
     key: the job's key, in hexadecimal
     signature: what the job said the file's signature is
+    sent: the file that `capture` wrote for the job
 
     Returns
     -------
-    ``delivered`` and ``kept`` names, ``unavailable`` names with reasons, or ``error`` with a sentence.
+    ``delivered`` and ``kept`` names, ``changed`` names (which the job changed, and the user too: kept),
+    ``unavailable`` names with reasons, or ``error`` with a sentence.
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
@@ -144,29 +227,62 @@ def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
             arrived = dict(pickling.load_pairs(file, namespace))
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
-    delivered, kept, unavailable = [], [], {}
     expected = _placed.pop(token, frozenset())
+    number = _numbers.pop(token, 0)
+    answer: dict[str, Any] = {"delivered": [], "kept": [], "changed": [], "unavailable": {}}
+    unseen = {
+        name for name in arrived if name in namespace and name not in owned and name not in expected
+    }  # fmt: skip
+    untouched = _as_sent(unseen, sent)
     for name, value in arrived.items():
+        if name == history.name_of(number):
+            history.show(number, value)
         if name in owned:
-            placeholders.settle(namespace, name, owned.pop(name), value)
-        elif name in namespace or name in expected:
-            kept.append(name)
+            placeholders.settle(
+                namespace, name, owned.pop(name), UNBOUND if value is pickling.GONE else value
+            )
+        elif name in expected:
+            answer["kept"].append(name)
             continue
+        elif name in unseen - untouched:
+            answer["changed"].append(name)
+            continue
+        elif value is pickling.GONE:
+            namespace.pop(name, None)
         else:
-            namespace[name] = value  # the cell bound it in a way that its analysis couldn't see
+            namespace[name] = value  # bound, or changed, in a way that the cell's analysis couldn't see
         if isinstance(value, pickling.Unavailable):
-            unavailable[name] = pickling.reason_of(value)
+            answer["unavailable"][name] = pickling.reason_of(value)
         else:
-            delivered.append(name)
+            answer["delivered"].append(name)
     for name, pending in owned.items():
         placeholders.restore(namespace, name, pending)
-    return {"delivered": delivered, "kept": kept, "unavailable": unavailable}
+    return answer
+
+
+def _as_sent(names: set[str], sent: str) -> set[str]:
+    """Those of the names whose values here are still what was sent."""
+    if not names:
+        return set()
+    namespace = _namespace()
+    then: dict[str, Any] = {}
+    with open(sent, "rb") as file:
+        pickling.load_namespace(file, then)
+    return {
+        name
+        for name in names & set(then)
+        if changes.checksum(then[name], then) == changes.checksum(namespace[name], namespace)
+    }
 
 
 def fail(token: str, reason: str) -> None:
     """The job failed: its names say so from now on."""
-    for pending in placeholders.owned(_namespace(), token).values():
-        pending._ganga_failure = reason
+    namespace = _namespace()
+    for name, pending in placeholders.owned(namespace, token).items():
+        if _SHOWN.fullmatch(name):
+            placeholders.restore(namespace, name, pending)
+        else:
+            pending._ganga_failure = reason
 
 
 def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]:

@@ -121,12 +121,12 @@ def _condor(
 ) -> tuple[dict[str, Any], list[str]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
-    namespace = json.loads((folder / "job.json").read_text())["namespace"]
+    described = json.loads((folder / "job.json").read_text())
     asked = job["resources"]
     fields = {
         "folder": str(folder),
-        "input_files": [str(launch), str(payload), str(folder / "job.json"), namespace,
-                        str(folder / "key")],
+        "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
+                        str(folder / "key"), *(one["file"] for one in described["inputs"])],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",

@@ -16,7 +16,7 @@ from .. import spool
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
 from ..states import ended
-from . import backends
+from . import backends, dependencies
 from .session import GangaSession
 from .store import Store
 from .summary import summary
@@ -181,13 +181,41 @@ class Jobs:
             await self._accepted.wait()
             self._accepted.clear()
             for job in self._store.accepted():
-                local = job["backend"] == "Local"
-                if local and self._watching.local >= self._settings.slots:
-                    self._waits_for_a_core(job)
-                    continue
-                if self._store.begin_handing(job["id"]):
-                    async with self._only_this(job):
-                        await self._hand_one(job)
+                async with self._only_this(job):
+                    await self._consider(job)
+
+    async def _consider(self, job: dict[str, Any]) -> None:
+        """Hand a job over if those that it needs are done and, for a local one, a core is free."""
+        if not self._may_start(job):
+            return
+        if job["backend"] == "Local" and self._watching.local >= self._settings.slots:
+            self._waits_for_a_core(job)
+        elif self._store.begin_handing(job["id"]):
+            await self._hand_one(job)
+
+    def _sources(self, job: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
+        """The jobs that this one needs, and the names that it takes from each."""
+        return [(self._by_token(token), names) for token, names in job["after"]]
+
+    def _by_token(self, token: str) -> dict[str, Any]:
+        found = self._store.by_token(token)
+        if found is None:
+            raise BackendError("A job that this one needs is not in the store.", "Run that cell again.")
+        return summary(found)
+
+    def _may_start(self, job: dict[str, Any]) -> bool:
+        """Whether all jobs that this one needs are done; if one of them ended otherwise, so does this one."""
+        before = [one for one, _ in self._sources(job)]
+        failed = next((one for one in before if ended(one["state"]) and one["state"] != "done"), None)
+        if failed is not None:
+            self._end_unstarted(job, "skipped", "", dependencies.inherited(failed))
+            return False
+        waits = dependencies.waits_for(before)
+        if waits != job["tasks"][0]["reason"]:
+            for task in job["tasks"]:
+                self._store.change_task(job["id"], task["task"], reason=waits)
+            self._changed(job["id"])
+        return not waits
 
     @contextlib.asynccontextmanager
     async def _only_this(self, job: dict[str, Any]) -> Any:
@@ -202,6 +230,7 @@ class Jobs:
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
         spool.renew_key(Path(job["folder"]))
+        await asyncio.to_thread(dependencies.bring, Path(job["folder"]), self._sources(job))
         fields, command = backends.prepare(job["backend"], job, self._settings.spool)
         number = await self._in_ganga(
             partial(self._session.submit, job["token"], job["backend"], fields, command)
@@ -222,20 +251,28 @@ class Jobs:
         self._in_flight.set()
 
     def _waits_for_a_core(self, job: dict[str, Any]) -> None:
-        if job["tasks"][0]["state"] == "accepted":
+        if job["tasks"][0]["state"] != "queued":
             reason = f"It waits for a free core: {self._settings.slots} local jobs run at once."
             with self._store:
                 for task in job["tasks"]:
                     self._store.change_task(job["id"], task["task"], state="queued", reason=reason)
             self._changed(job["id"])
 
-    def _end_unstarted(self, job: dict[str, Any], state: str, reason: str) -> None:
+    def _end_unstarted(
+        self, job: dict[str, Any], state: str, reason: str, error: dict[str, Any] | None = None
+    ) -> None:
         """End a job that its backend never had."""
         now = time.time()
         with self._store:
             for task in job["tasks"]:
                 self._store.change_task(
-                    job["id"], task["task"], state=state, reason=reason, ended=now, backend_ended=1
+                    job["id"],
+                    task["task"],
+                    state=state,
+                    reason=reason,
+                    error=error,
+                    ended=now,
+                    backend_ended=1,
                 )
         self._changed(job["id"])
 
@@ -260,7 +297,10 @@ class Jobs:
             )
 
     def _changed(self, number: int) -> None:
-        self._tell("job", {"job": self.job(number)})
+        job = self.job(number)
+        if ended(job["state"]):
+            self._accepted.set()  # another one may wait for it
+        self._tell("job", {"job": job})
 
     # ------------------------------------------------------------------ Ganga's thread
 

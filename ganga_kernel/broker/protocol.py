@@ -31,12 +31,12 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 1
+PROTOCOL = 2
 
-#: The fields of a submitted job.
+#: The fields of a submitted job. `after`: ``[token, [name, …]]`` for each job whose names it takes.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
-    "names", "tasks", "python",
+    "names", "tasks", "python", "after",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     notebook TEXT NOT NULL, cell TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL,
     execution_count INTEGER NOT NULL,
     names TEXT NOT NULL,
+    after TEXT NOT NULL,                    -- [[token, [name, ...]], ...]: jobs to be done first
     backend TEXT NOT NULL, resources TEXT NOT NULL, folder TEXT NOT NULL, python TEXT NOT NULL,
     handed INTEGER NOT NULL DEFAULT 0,      -- 0 not yet, 1 being handed to Ganga, 2 Ganga has it
     ganga_id INTEGER, native TEXT,
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS outputs (
     PRIMARY KEY (job, number)
 );
 """
-_JSON = ("names", "resources", "python", "error", "result", "usage", "notes")
+_JSON = ("names", "after", "resources", "python", "error", "result", "usage", "notes")
 
 
 class Store:
@@ -107,9 +108,10 @@ class Store:
             marks = ", ".join(f":{name}" for name in row)
             found = self._db.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", row)
             number = int(found.lastrowid or 0)
+            state = "waiting" if job["after"] else "accepted"
             self._db.executemany(
-                "INSERT INTO tasks (job, task, state) VALUES (?, ?, 'accepted')",
-                ((number, task) for task in range(job["tasks"])),
+                "INSERT INTO tasks (job, task, state) VALUES (?, ?, ?)",
+                ((number, task, state) for task in range(job["tasks"])),
             )
         return number
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..states import STATES
+
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
-    "held", "running", "queued", "accepted", "refused", "failed", "lost", "killed", "done",
+    "held", "running", "queued", "accepted", "waiting", "refused", "failed", "lost", "skipped", "killed",
+    "done",
 )  # fmt: skip
 
 
@@ -14,6 +17,25 @@ def job_state(tasks: list[dict[str, Any]]) -> str:
     """The state of a job from those of its tasks."""
     states = {task["state"] for task in tasks}
     return next(state for state in _PRECEDENCE if state in states)
+
+
+def error_of(job: dict[str, Any]) -> dict[str, Any] | None:
+    """The error that a job's summary stands for, as Jupyter's error messages have it; None if it is done.
+
+    It is the cell's own, where the cell could report one.
+    """
+    if job["state"] == "done":
+        return None
+    if job["error"]:
+        return {key: job["error"][key] for key in ("ename", "evalue", "traceback")}
+    name = f"Job{job['state'].capitalize()}"
+    sentence = f"job {job['id']}: {job['reason'] or STATES[job['state']].sentence}"
+    return {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[0m: {sentence}"]}
+
+
+def needed_in_vain(job: dict[str, Any]) -> str:
+    """What stands above a job's error in a cell that needs what the job was to bind."""
+    return f"This cell needs a name from In[{job['execution_count']}], whose job {job['id']} ended so:"
 
 
 def summary(job: dict[str, Any]) -> dict[str, Any]:

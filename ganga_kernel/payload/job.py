@@ -28,7 +28,9 @@ class Job:
     sys_path: its import path
     python: its interpreter
     python_version: its major, minor and micro version
-    binds: names that the cell is expected to bind or change
+    inputs: result files of the jobs before this one, the first first, and the names to take from each
+    surely: names that the cell surely binds
+    mutates: names that it may change in place
     colors: IPython's colour scheme there
     """
 
@@ -41,7 +43,9 @@ class Job:
     sys_path: list[str]
     python: str
     python_version: tuple[int, ...]
-    binds: list[str]
+    inputs: list[tuple[Path, list[str]]]
+    surely: list[str]
+    mutates: list[str]
     colors: str | None
 
     @staticmethod
@@ -64,7 +68,9 @@ class Job:
                 sys_path=list(described["sys_path"]),
                 python=described["python"],
                 python_version=tuple(described["python_version"]),
-                binds=list(described["binds"]),
+                inputs=[(_here(path, one["file"]), list(one["names"])) for one in described["inputs"]],
+                surely=list(described["surely"]),
+                mutates=list(described["mutates"]),
                 colors=described.get("colors"),
             )
         except OSError as error:

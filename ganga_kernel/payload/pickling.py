@@ -1,13 +1,17 @@
 """Namespaces to files and back: what travels to a job, and what comes back.
 
 One pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
-header ``(name, reason)`` alone if the value can't be pickled; last ``(None, sources)``. It is
+header ``(name, reason)`` alone if the value can't be pickled, or ``(name, False)`` if the name is to
+be deleted; last ``(None, sources)``. It is
 written by one pickler, so that aliases stay aliases over all names. Nothing of ours is pickled by
 reference, because the two sides import this package under different names.
 
 Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
 that their code names are dumped as names in their own right.
+
+An array that is a view of another one which travels, too, goes as a view of it: what is written into
+one shows in the other. (NumPy alone would make them two.)
 
 Order matters to a value whose unpickling runs code of the notebook, such as a ``__setstate__`` that
 uses ``np``. So functions, classes and modules come first, and when a value turns out to bring code
@@ -26,12 +30,14 @@ import pickle
 import sys
 import types
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, NamedTuple
+from types import MappingProxyType
+from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
 from . import sources
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
+    "GONE",
     "DependencyError",
     "Dumped",
     "LoadError",
@@ -39,19 +45,32 @@ __all__ = [
     "UnavailableError",
     "dump_namespace",
     "import_cloudpickle",
+    "is_array",
     "load_namespace",
     "load_pairs",
+    "owner_of",
+    "plain_pickler",
     "reason_of",
     "sign",
     "verify",
 ]
 
-_FORMAT = ("ganga-kernel namespace", 1)
+_FORMAT = ("ganga-kernel namespace", 2)
 _NAMESPACE_ID = "ganga-kernel namespace"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
+#: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
+_FILENAME = 10
 #: Instructions that read a global name. (LOAD_NAME: class bodies.)
 _READS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL", "DELETE_NAME"))
+
+
+class _Gone:
+    """The kind of `GONE`."""
+
+
+#: What stands in a stream for a name that is to be deleted.
+GONE = _Gone()
 
 
 class DependencyError(RuntimeError):
@@ -91,6 +110,8 @@ def dump_namespace(
     names: Iterable[str],
     file: IO[bytes],
     skip: frozenset[str] = frozenset(),
+    instead: Mapping[str, Any] = MappingProxyType({}),
+    gone: Iterable[str] = (),
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -105,6 +126,8 @@ def dump_namespace(
     file: seekable, open for writing; it is truncated to its present position when the dump starts
         again
     skip: names that are not written although code refers to them
+    instead: values to write in the place of the namespace's
+    gone: names that the reader is to delete
 
     Raises
     ------
@@ -112,19 +135,25 @@ def dump_namespace(
     OSError: the file can't be written.
     """
     start = file.tell()
-    plan = _Plan(namespace, [name for name in names if name in namespace], skip)
+    plan = _Plan(namespace, [name for name in names if name in namespace], skip, instead)
     while True:
-        dumped = _dump_once(plan, file)
+        dumped = _dump_once(plan, file, gone)
         if dumped is not None:
             return dumped
         file.seek(start)
         file.truncate()
 
 
-def load_namespace(file: IO[bytes], namespace: dict[str, Any]) -> list[str]:
+def load_namespace(
+    file: IO[bytes], namespace: dict[str, Any], names: frozenset[str] | None = None
+) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
     A value that couldn't be pickled becomes an `Unavailable`.
+
+    Parameters
+    ----------
+    names: those that are wanted; None for all
 
     Raises
     ------
@@ -133,14 +162,19 @@ def load_namespace(file: IO[bytes], namespace: dict[str, Any]) -> list[str]:
     """
     loaded = []
     for name, value in load_pairs(file, namespace):
-        namespace[name] = value
+        if names is not None and name not in names:
+            continue
+        if value is GONE:
+            namespace.pop(name, None)
+        else:
+            namespace[name] = value
         loaded.append(name)
     return loaded
 
 
 def load_pairs(file: IO[bytes], namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
-    `namespace`.
+    `namespace`. The value of a name that is to be deleted is `GONE`.
 
     The caller decides name by name, before it asks for the next pair. Raises as `load_namespace`
     does.
@@ -154,7 +188,10 @@ def load_pairs(file: IO[bytes], namespace: dict[str, Any]) -> Iterator[tuple[str
         if name is None:
             sources.register(rest)
             return
-        value = _load(unpickler, namespace, name) if rest is None else Unavailable(name, rest)
+        if rest is None:
+            value = _load(unpickler, namespace, name)
+        else:
+            value = GONE if rest is False else Unavailable(name, rest)
         unpickler.change_class(value)
         yield name, value
 
@@ -176,11 +213,16 @@ def verify(path: str | Path, key: str, signature: str) -> bool:
 class _Plan:
     """What a dump knows about the names. It learns from every attempt."""
 
-    def __init__(self, namespace: dict[str, Any], names: list[str], skip: frozenset[str]) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], names: list[str], skip: frozenset[str], instead: Mapping[str, Any]
+    ) -> None:
         self.namespace = namespace
         self.names = names
         self.skip = skip
+        self._instead = instead
         self.unpicklable: dict[str, str] = {}
+        #: Arrays that own what several arrays of the dump show, by identity.
+        self.shared: set[int] = set()
         #: By name, the globals that code found behind its value refers to.
         self.behind: dict[str, set[str]] = {}
         ipython = sys.modules.get("IPython")
@@ -188,11 +230,15 @@ class _Plan:
         #: What IPython itself put there: the reader has its own.
         self._shells: dict[str, Any] = getattr(shell, "user_ns_hidden", {})
 
+    def value(self, name: str) -> Any:
+        """The value to write for a name."""
+        return self._instead.get(name, self.namespace[name])
+
     def travels(self, name: str) -> bool:
         """Whether a name that code refers to is one of the notebook's own."""
         if name not in self.namespace or name in self.skip:
             return False
-        value = self.namespace[name]
+        value = self.value(name)
         return not (
             (name.startswith("__") and name.endswith("__"))
             or value is vars(builtins).get(name, self)
@@ -213,7 +259,7 @@ class _Plan:
         if name in done or name in path:
             return
         path.add(name)
-        if not _inert(self.namespace[name]):
+        if not _inert(self.value(name)):
             for other in sorted(self.behind.get(name, ()), key=self._rank):
                 yield from self._visit(other, done, path)
         done.add(name)
@@ -225,13 +271,13 @@ class _Plan:
     def _rank(self, name: str) -> tuple[int, str]:
         """Modules, then functions and classes, then the rest: what runs no code, and is small,
         first."""
-        value = self.namespace[name]
+        value = self.value(name)
         if isinstance(value, types.ModuleType):
             return 0, name
         return (1 if isinstance(value, (types.FunctionType, type)) else 2), name
 
 
-def _dump_once(plan: _Plan, file: IO[bytes]) -> Dumped | None:
+def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
     sink = _Sink(file)
     pickler: Any = _pickler_class()(sink, plan)
@@ -242,7 +288,7 @@ def _dump_once(plan: _Plan, file: IO[bytes]) -> Dumped | None:
             pickler.dump((name, plan.unpicklable[name]))
             sizes.setdefault(name, 0)
             continue
-        value = plan.namespace[name]
+        value = plan.value(name)
         begin = sink.written
         pickler.dump((name, None))
         pickler.found = set()
@@ -250,12 +296,17 @@ def _dump_once(plan: _Plan, file: IO[bytes]) -> Dumped | None:
         if reason is not None:
             plan.unpicklable[name] = reason
             return None
+        if not pickler.owners_of_several <= plan.shared:
+            plan.shared |= pickler.owners_of_several
+            return None
         sizes[name] = sink.written - begin
         known = plan.behind.setdefault(name, set())
         new = pickler.found - known - {name}
         known |= new
         if not _inert(value) and not new <= set(sizes):
             return None
+    for name in gone:
+        pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
     return Dumped({n: s for n, s in sizes.items() if n not in plan.unpicklable}, plan.unpicklable)
 
@@ -349,8 +400,8 @@ def _pickler_class() -> Any:
         """Pickles values of a namespace, and notes the globals that the notebook's code refers
         to."""
 
-        def __init__(self, file: _Sink, plan: _Plan) -> None:
-            super().__init__(file, protocol=5)
+        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None) -> None:
+            super().__init__(file, protocol=5, buffer_callback=take_buffer)
             self._plan = plan
             self._namespace = plan.namespace
             # cloudpickle pickles this in the place of the functions' globals. (Not empty: it would
@@ -359,6 +410,9 @@ def _pickler_class() -> Any:
             self.globals_ref[id(plan.namespace)] = self._stand_in
             self.found: set[str] = set()
             self.filenames: set[str] = set()
+            #: For each array that owns numbers, the first one met that shows them.
+            self._shown_by: dict[int, int] = {}
+            self.owners_of_several: set[int] = set()
 
         def persistent_id(self, obj: Any) -> str | None:
             if obj is self._stand_in or obj is self._namespace:
@@ -366,6 +420,10 @@ def _pickler_class() -> Any:
             return None
 
         def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is types.CodeType:
+                return self._with_filename(obj)
+            if is_array(obj):
+                return self._as_view(obj)
             reduced = super().reducer_override(obj)
             if type(obj) is not types.FunctionType or type(reduced) is not tuple:
                 return reduced
@@ -376,7 +434,46 @@ def _pickler_class() -> Any:
             state, slots = reduced[2]
             return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
 
+        def _as_view(self, array: Any) -> Any:
+            """An array as a view of the one that owns its numbers, if others show these as well."""
+            owner = owner_of(array)
+            if self._shown_by.setdefault(id(owner), id(array)) != id(array):
+                self.owners_of_several.add(id(owner))
+            sharing = owner is not array and id(owner) in self._plan.shared
+            if not sharing or not owner.flags.c_contiguous or owner.dtype.hasobject:
+                return NotImplemented
+            start = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+            return type(array), (array.shape, array.dtype, owner, start, array.strides)
+
+        def _with_filename(self, code: types.CodeType) -> Any:
+            """cloudpickle 3.1.3 drops it; tracebacks and `inspect` find a cell's lines by it."""
+            make, arguments = self.dispatch_table[types.CodeType](code)
+            at = _FILENAME
+            return make, (*arguments[:at], code.co_filename, *arguments[at + 1 :])
+
     return Pickler
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a NumPy array, and of no class derived from it. NumPy need not be loaded."""
+    return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy"
+
+
+def owner_of(array: Any) -> Any:
+    """The array that owns what an array shows: itself, unless it is a view."""
+    while is_array(array.base):
+        array = array.base
+    return array
+
+
+def plain_pickler(file: Any, namespace: dict[str, Any], take_buffer: Callable[[Any], object]) -> Any:
+    """A pickler for single values of a namespace, with its large buffers apart.
+
+    Raises
+    ------
+    DependencyError: cloudpickle is missing or too old.
+    """
+    return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}), take_buffer)
 
 
 class _Unpickler(pickle.Unpickler):

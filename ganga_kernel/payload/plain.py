@@ -84,6 +84,7 @@ class Runner:
         if isinstance(last, ast.Expr):
             value = self._execute(ast.Expression(last.value), name, "eval")
             if value is not None and not _ends_in_semicolon(source):
+                self._namespace[f"_{number}"] = value
                 data, metadata = _bundle(value)
                 content = {"data": data, "metadata": metadata, "execution_count": number}
                 self._outputs.show("execute_result", content)

@@ -68,7 +68,7 @@ class Payload:
         shell.choose_matplotlib_backend()
         self._runner = runner = shell.Runner(module, outputs, job.colors)
         self._load(job, module.__dict__)
-        before = result.Before(module.__dict__, job.binds, runner.hidden())
+        before = result.Before(module.__dict__, job.surely, job.mutates, runner.hidden())
         error = runner.run(job.source, job.execution_count)
         if os.getpid() != self._pid:  # a child that the cell forked came to the cell's end
             outputs.flush()
@@ -76,7 +76,7 @@ class Payload:
         if termination.asked:  # the signal may have cut short what the cell was waiting for
             threading.Event().wait()
         with self._ending:
-            written = None if error else self._write_result(before, module.__dict__, key)
+            written = None if error else self._write_result(job, before, module.__dict__, key)
             self.end("error" if error else "ok", error, written)
         return CELL_FAILED if error else OK
 
@@ -114,12 +114,19 @@ class Payload:
         return outputs
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
+        """Load what the notebook sent, and then what the jobs before this one left."""
+        self._load_file(job.namespace, namespace, None)
+        for path, names in job.inputs:
+            self._load_file(path, namespace, frozenset(names))
+        imports.import_submodules(job.source, namespace)
+
+    def _load_file(self, path: Path, namespace: dict[str, Any], names: frozenset[str] | None) -> None:
         try:
-            with job.namespace.open("rb") as file:
-                pickling.load_namespace(file, namespace)
+            with path.open("rb") as file:
+                pickling.load_namespace(file, namespace, names)
         except OSError as error:
             raise PayloadError(
-                f"The notebook's variables, {job.namespace}, can't be read: {error.strerror}. "
+                f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
         except (pickling.LoadError, pickling.DependencyError) as error:
@@ -127,12 +134,16 @@ class Payload:
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)
             ) from error
-        imports.import_submodules(job.source, namespace)
 
-    def _write_result(self, before: result.Before, namespace: dict[str, Any], key: str) -> dict[str, Any]:
+    def _write_result(
+        self, job: Job, before: result.Before, namespace: dict[str, Any], key: str
+    ) -> dict[str, Any]:
         try:
             names = before.changed(namespace)
-            return result.write(self._result_file, namespace, names, key)
+            shown = f"_{job.execution_count}"  # the last expression's value, as IPython names it
+            if shown in namespace:
+                names.append(shown)
+            return result.write(self._result_file, namespace, names, before.deleted(namespace), key)
         except OSError as error:
             raise self._no_result(error) from error
         except pickling.DependencyError as error:

@@ -167,6 +167,7 @@ def new_job(token: str) -> dict[str, Any]:
     return {
         "token": token, "notebook": "n", "cell": "", "source": "s", "label": "l", "execution_count": 1,
         "names": ["a"], "backend": "Local", "resources": {}, "folder": "/f", "python": {}, "tasks": 2,
+        "after": [],
     }  # fmt: skip
 
 

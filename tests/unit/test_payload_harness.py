@@ -81,7 +81,9 @@ def prepare(
         "sys_path": [],
         "python": sys.executable,
         "python_version": list(sys.version_info[:3]),
-        "binds": [],
+        "inputs": [],
+        "surely": [],
+        "mutates": [],
         "colors": None,
         **changes,
     }
@@ -122,7 +124,7 @@ def run_cell(
 
 
 def test_thin_path(tmp_path: Path) -> None:
-    result = run_cell(tmp_path, "y = x + 1\nprint('hello')\ny * 2", {"x": 1}, binds=["y"])
+    result = run_cell(tmp_path, "y = x + 1\nprint('hello')\ny * 2", {"x": 1})
     assert result.code == 0, (result.said, result.stdout)
     assert [e["event"] for e in result.events] == ["start", "output", "output", "end"]
     assert [e["seq"] for e in result.events] == [0, 1, 2, 3]
@@ -136,7 +138,7 @@ def test_thin_path(tmp_path: Path) -> None:
         "content": {"data": {"text/plain": "4"}, "metadata": {}, "execution_count": 7},
     }
     assert result.end["status"] == "ok" and result.end["error"] is None
-    assert result.names() == {"y": 2}
+    assert result.names() == {"y": 2, "_7": 4}
     assert not (tmp_path / "key").exists()
     written = result.end["result"]
     file = tmp_path / written["file"]

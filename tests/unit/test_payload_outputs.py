@@ -146,7 +146,7 @@ def test_forked_children(tmp_path: Path) -> None:
 
 def test_child_that_runs_to_the_end_of_the_cell(tmp_path: Path) -> None:
     source = "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nprint('end', pid > 0)\nx = pid"
-    result = run_cell(tmp_path, source, binds=["x"])
+    result = run_cell(tmp_path, source)
     assert sorted(result.text().splitlines()) == ["end False", "end True"]
     assert result.names()["x"] > 0 and result.end["status"] == "ok"
 
@@ -178,7 +178,7 @@ def test_lines_after_the_batch_line_have_their_own_numbers(tmp_path: Path) -> No
 
 
 def test_exit_does_not_lose_the_result(tmp_path: Path) -> None:
-    result = run_cell(tmp_path, "x = 1\nexit()", binds=["x"])
+    result = run_cell(tmp_path, "x = 1\nexit()")
     assert (result.end["status"], result.names()) == ("ok", {"x": 1})
 
 

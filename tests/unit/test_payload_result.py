@@ -28,22 +28,21 @@ def test_bound_changed_and_new_names_come_back(tmp_path: Path) -> None:
         "mutated.append(2)\nrebound = 'new'\ndel deleted\nexec('surprise = 5')\n"
         "if False: never = 1\n_private = 3\n4"
     )
-    binds = ["mutated", "rebound", "never", "_private", "deleted"]
-    result = run_cell(tmp_path, source, namespace, binds=binds)
+    result = run_cell(tmp_path, source, namespace)
     assert result.names() == {
-        "mutated": [1, 2], "rebound": "new", "surprise": 5, "_private": 3
+        "mutated": [1, 2], "rebound": "new", "surprise": 5, "_private": 3, "deleted": pickling.GONE, "_7": 4
     }  # fmt: skip
 
 
 def test_shell_bookkeeping_stays_behind(tmp_path: Path) -> None:
-    result = run_cell(tmp_path, "!true\nx: int = 1\nx", binds=["x"])
-    assert result.names() == {"x": 1, "_exit_code": 0}
+    result = run_cell(tmp_path, "!true\nx: int = 1\nx")
+    assert result.names() == {"x": 1, "_exit_code": 0, "_7": 1}
 
 
 def test_aliases_stay_aliases(tmp_path: Path) -> None:
     shared = [1]
     source = "a.append(2)\nc = a\nsame = a is b[0]"
-    names = run_cell(tmp_path, source, {"a": shared, "b": [shared]}, binds=["a", "b", "c", "same"]).names()
+    names = run_cell(tmp_path, source, {"a": shared, "b": [shared]}).names()
     assert names["same"] is True
     assert names["a"] is names["b"][0] is names["c"] == [1, 2]
 
@@ -51,7 +50,7 @@ def test_aliases_stay_aliases(tmp_path: Path) -> None:
 def test_functions_share_the_live_namespace_on_both_sides(tmp_path: Path) -> None:
     here = notebook("counter = 10\ndef count():\n    global counter\n    counter += 1\n")
     source = "count(); count()\ndef twice():\n    count(); count()\n"
-    result = run_cell(tmp_path, source, here, binds=["twice"])
+    result = run_cell(tmp_path, source, here)
     names = result.names(here)
     # The cell has changed a global through a function, and did not send back what that refers to.
     assert set(names) == {"counter", "twice"} and names["counter"] == 12
@@ -63,14 +62,14 @@ def test_functions_share_the_live_namespace_on_both_sides(tmp_path: Path) -> Non
 
 def test_inputs_do_not_travel_back(tmp_path: Path) -> None:
     here = notebook("big = list(range(100_000))\ndef use():\n    return big[0]\n")
-    result = run_cell(tmp_path, "def f():\n    return use() + len(big)\n", here, binds=["f"])
+    result = run_cell(tmp_path, "def f():\n    return use() + len(big)\n", here)
     assert set(result.names(here)) == {"f"}
     assert result.end["result"]["size"] < 2000
 
 
 def test_values_that_cannot_be_pickled(tmp_path: Path) -> None:
     source = "g = (i for i in [1])\nimport threading\nlock = [threading.Lock()]\nx = 1"
-    result = run_cell(tmp_path, source, binds=["g", "lock", "x", "threading"])
+    result = run_cell(tmp_path, source)
     names = result.names()
     assert result.end["status"] == "ok" and names["x"] == 1
     assert names["threading"].__name__ == "threading"
@@ -110,7 +109,7 @@ def test_notebook_code_that_runs_while_it_is_unpickled(tmp_path: Path) -> None:
 def test_classes_of_the_notebook_keep_their_identity(tmp_path: Path) -> None:
     here = notebook("class Point:\n    def __init__(self, x): self.x = x\np = Point(1)\n")
     source = "q = Point(p.x + 1)\nok = isinstance(p, Point)"
-    names = run_cell(tmp_path, source, here, binds=["q", "ok"]).names(here)
+    names = run_cell(tmp_path, source, here).names(here)
     assert names["ok"] and type(names["q"]) is here["Point"] and names["q"].x == 2
 
 
@@ -131,7 +130,7 @@ def test_errors_in_notebook_functions_show_their_source(tmp_path: Path) -> None:
 def test_source_of_a_function_defined_in_a_batch_cell(tmp_path: Path) -> None:
     import inspect
 
-    names = run_cell(tmp_path, "def f():\n    return 'remote'", binds=["f"]).names()
+    names = run_cell(tmp_path, "def f():\n    return 'remote'").names()
     assert "return 'remote'" in inspect.getsource(names["f"])
 
 
@@ -145,14 +144,14 @@ def test_submodules_that_the_notebook_had_imported(tmp_path: Path) -> None:
 
 def test_failed_cell_leaves_an_empty_result(tmp_path: Path) -> None:
     (tmp_path / "0.result").write_text("of an earlier attempt")
-    result = run_cell(tmp_path, "x = 1\nraise ValueError", binds=["x"])
+    result = run_cell(tmp_path, "x = 1\nraise ValueError")
     assert result.end["result"] is None and (tmp_path / "0.result").read_bytes() == b""
 
 
 def test_result_elsewhere(tmp_path: Path) -> None:
     import subprocess
 
-    prepare(tmp_path, "import os; os.chdir('/')\nx = 1", binds=["x"])
+    prepare(tmp_path, "import os; os.chdir('/')\nx = 1")
     more = ["--result", "out.bin", "--task", "3"]
     done = subprocess.run([*command(tmp_path), *more], cwd=tmp_path, capture_output=True)
     end = json.loads(done.stdout.splitlines()[-1])
@@ -165,7 +164,6 @@ def test_result_that_cannot_be_written(tmp_path: Path) -> None:
         tmp_path,
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nx = b'x' * 1_000_000",
-        binds=["x"],
         events=True,
     )
     assert result.code == 3 and result.end["status"] == "broken"
@@ -177,7 +175,7 @@ def test_a_thousand_and_one_values(tmp_path: Path) -> None:
     here: dict[str, Any] = {f"v{i}": [i] for i in range(1000)}
     here["m"] = types.ModuleType  # a class of the standard library, by reference
     result = run_cell(tmp_path, "total = sum(v[0] for n, v in list(globals().items()) "
-                      "if n[0] == 'v' and n[1:].isdigit())", here, binds=["total"])  # fmt: skip
+                      "if n[0] == 'v' and n[1:].isdigit())", here)  # fmt: skip
     assert result.names()["total"] == sum(range(1000))
 
 
@@ -256,7 +254,7 @@ def test_cloudpickle_that_is_too_old_is_hidden(tmp_path: Path) -> None:
     (tmp_path / "cloudpickle").mkdir()
     (tmp_path / "cloudpickle" / "__init__.py").write_text("__version__ = '2.2.1'")
     here = notebook("def f(): return 5\n")
-    result = run_cell(tmp_path, "x = f()", here, binds=["x"])
+    result = run_cell(tmp_path, "x = f()", here)
     assert result.names() == {"x": 5}
     assert "too old" in result.events[0]["notes"][0]
 

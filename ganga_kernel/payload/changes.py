@@ -1,0 +1,95 @@
+"""Which values a cell changed in place, and which of them share objects.
+
+A value's content is compared with itself, before and after, in one process: so a checksum of what a
+pickler says of it will do, and no copy is kept.
+"""
+
+from __future__ import annotations
+
+import types
+import zlib
+from typing import Any, Iterable, Mapping
+
+from . import pickling
+
+#: Values without content of their own that could change.
+_FIXED = (
+    type(None), bool, int, float, complex, str, bytes, range, type, types.ModuleType, types.FunctionType,
+    types.BuiltinFunctionType,
+)  # fmt: skip
+#: Objects that many values share without being connected by it.
+_COMMON = (*_FIXED, tuple, frozenset, types.CodeType)
+
+
+def checksum(value: Any, namespace: dict[str, Any]) -> int | None:
+    """A number for the value's content, which holds in this process; None if it can't be pickled."""
+    sink = _Checksum()
+    pickler = pickling.plain_pickler(sink, namespace, sink.take)
+    return sink.value if _dumped(pickler, value) else None
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether the value can't be changed in place, as far as a cell's neighbours could see."""
+    return isinstance(value, _FIXED)
+
+
+def connected(names: Iterable[str], others: Iterable[str], namespace: dict[str, Any]) -> set[str]:
+    """Those of `others` that share a mutable object with one of `names`, or with one that does."""
+    reached = _Objects()
+    for name in names:
+        reached.add(_objects(namespace[name], namespace))
+    left = {name: _objects(namespace[name], namespace) for name in others}
+    found: set[str] = set()
+    while True:
+        new = {name for name, objects in left.items() if reached.meets(objects)}
+        if not new:
+            return found
+        for name in new:
+            reached.add(left.pop(name))
+        found |= new
+
+
+class _Objects:
+    """Objects by identity. They are kept alive, so that none takes another's identity."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Any] = {}
+
+    def add(self, objects: Mapping[int, Any]) -> None:
+        self._known.update(objects)
+
+    def meets(self, objects: Mapping[int, Any]) -> bool:
+        return not self._known.keys().isdisjoint(objects)
+
+
+def _objects(value: Any, namespace: dict[str, Any]) -> dict[int, Any]:
+    """The mutable objects that a value consists of, by identity."""
+    pickler = pickling.plain_pickler(_Checksum(), namespace, lambda _: None)
+    _dumped(pickler, value)
+    seen = [value, *(one for _, one in pickler.memo.copy().values())]
+    seen = [pickling.owner_of(one) if pickling.is_array(one) else one for one in seen]
+    return {id(one): one for one in seen if not isinstance(one, _COMMON)}
+
+
+def _dumped(pickler: Any, value: Any) -> bool:
+    try:
+        pickler.dump(value)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - any class's own code may run here
+        return False
+    return True
+
+
+class _Checksum:
+    """A file that keeps a checksum only."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def write(self, data: Any) -> int:
+        self.value = zlib.crc32(data, self.value)
+        return len(data)
+
+    def take(self, buffer: Any) -> None:
+        self.value = zlib.crc32(buffer.raw(), self.value)

@@ -1,0 +1,188 @@
+"""A batch cell equals a local cell: names that batch cells hand to each other, and what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Kernel, Site
+
+
+class Gate:
+    """Holds jobs up until the test opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.code = f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.05)\n"
+
+    def open(self) -> None:
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(site: Site, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    """Open at the latest when the test ends: a job that is held up would hold up the next tests' cells."""
+    found = Gate(site.root / f"open-{request.node.name}")
+    yield found
+    found.open()
+
+
+def test_a_batch_cell_that_reads_a_pending_name_is_accepted_at_once(kernel: Kernel, gate: Gate) -> None:
+    first = kernel.run(f"%%batch\n{gate.code}chained = 20")
+    second = kernel.run("%%batch\nchained = chained + 1")
+    third = kernel.run("%%batch\nprint('third')\nchained * 2")
+    assert second.reply["status"] == third.reply["status"] == "ok"
+    waits = f"It waits for job {first.job} (In[{first.reply['execution_count']}])."
+    kernel.listen(lambda: waits in second.panel)
+    kernel.until_panel(third, "waiting")
+    gate.open()
+    kernel.until_panel(third, "done")
+    assert (third.value, third.text) == ("42", "third\n")
+    assert kernel.run("chained").value == "21"
+
+
+def test_inputs_are_as_they_were_at_the_cell_s_place(kernel: Kernel, gate: Gate) -> None:
+    kernel.run("early = 'before'")
+    kernel.run(f"%%batch\n{gate.code}late = 1")
+    waiting = kernel.run("%%batch\nseen = early, late")
+    kernel.run("early = 'after'")
+    gate.open()
+    kernel.until_panel(waiting, "done")
+    assert kernel.run("seen, early").value == "(('before', 1), 'after')"
+
+
+def test_what_a_function_of_a_job_reads_travels_to_the_next(kernel: Kernel, gate: Gate) -> None:
+    kernel.run("import math\nscale = 2\ndef base(x): return math.floor(x) * scale")
+    kernel.run(
+        f"%%batch\n{gate.code}def made(x): return base(x) + scale\n"
+        "class Made:\n    def run(self): return made(1)"
+    )
+    kernel.run("scale = 3")
+    last = kernel.run("%%batch\nmade(2.5), Made().run()")
+    gate.open()
+    kernel.until_panel(last, "done")
+    assert last.value == "(9, 6)"
+
+
+def test_a_name_that_only_one_of_two_jobs_binds(kernel: Kernel, gate: Gate) -> None:
+    kernel.run("maybe = 'old'")
+    kernel.run(f"%%batch\n{gate.code}maybe = 'first'")
+    kernel.run("%%batch\nif False: maybe = 'second'")
+    last = kernel.run("%%batch\nmaybe")
+    gate.open()
+    kernel.until_panel(last, "done")
+    assert last.value == "'first'"
+    kept = kernel.run("%%batch\nif False: maybe = 'third'")
+    after = kernel.run("%%batch\nmaybe")
+    kernel.until_panel(kept, "done")
+    kernel.until_panel(after, "done")
+    assert after.value == "'first'"
+
+
+def test_it_fails_with_the_error_of_the_job_that_it_needs(kernel: Kernel, gate: Gate) -> None:
+    first = kernel.run(f"%%batch\n{gate.code}broken = 1 / 0")
+    second = kernel.run("%%batch\nnever = broken")
+    third = kernel.run("%%batch\nnor_this = never")
+    gate.open()
+    for cell in (second, third):
+        kernel.until_panel(cell, "skipped")
+        kernel.listen(lambda cell=cell: cell.error)
+        assert cell.error == "ZeroDivisionError: division by zero"
+        assert f"In[{first.reply['execution_count']}]" in "".join(cell.of("error")[0]["traceback"])
+    assert kernel.run("nor_this").error == "ZeroDivisionError: division by zero"
+    late = kernel.run("%%batch\nbroken")
+    assert late.error == "ZeroDivisionError: division by zero" and not late.panel
+
+
+def test_a_killed_job_takes_along_who_waits_for_it(kernel: Kernel, gate: Gate) -> None:
+    first = kernel.run(f"%%batch\n{gate.code}doomed = 1")
+    second = kernel.run("%%batch\ndoomed + 1")
+    kernel.run(f"%kill {first.job}")
+    kernel.until_panel(second, "skipped")
+    gate.open()
+
+
+def test_a_waiting_job_can_be_killed(kernel: Kernel, gate: Gate) -> None:
+    kernel.run(f"%%batch\n{gate.code}first_of_two = 1")
+    second = kernel.run("%%batch\nfirst_of_two + 1")
+    kernel.run(f"%kill {second.job}")
+    kernel.until_panel(second, "killed")
+    gate.open()
+    assert kernel.run("first_of_two").value == "1"
+
+
+def test_a_broker_that_dies_forgets_no_dependency(kernel: Kernel, gate: Gate) -> None:
+    kernel.run(f"%%batch\n{gate.code}survivor = 1")
+    second = kernel.run("%%batch\nsurvivor + 1")
+    broker = kernel.site.broker()
+    assert broker is not None
+    broker.kill()
+    broker.wait()
+    gate.open()
+    kernel.until_panel(second, "done")
+    assert second.value == "2"
+
+
+@pytest.mark.parametrize(
+    ("before", "cell", "after", "value"),
+    [
+        ("lst = [1]", "lst[0] = 2", "lst", "[2]"),
+        ("dct = {'a': []}\ninner = dct['a']", "dct['a'] += [1]", "dct, inner, dct['a'] is inner",
+         "({'a': [1]}, [1], True)"),
+        ("one = []\nother = one", "one[:] = [5]", "one, other is one", "([5], True)"),
+        ("gone = 1", "del gone", "'gone' in dir()", "False"),
+        ("class Box: pass\nbox = Box()\nbox.of = box", "box.value = 3", "box.value, box.of is box",
+         "(3, True)"),
+        ("def grow(x): x.append(1)\nhidden = []", "grow(hidden)", "hidden", "[1]"),
+        ("kept_same = object()\nwas = kept_same", "if kept_same is None: kept_same = 1", "kept_same is was",
+         "True"),
+        ("nothing = [1]\nsame = nothing", "if nothing[0] > 1: nothing[0] = 0", "nothing is same", "True"),
+    ],
+)  # fmt: skip
+def test_what_is_changed_in_place(kernel: Kernel, before: str, cell: str, after: str, value: str) -> None:
+    kernel.run(before)
+    done = kernel.batch(cell)
+    kernel.run("pass")
+    assert kernel.run(after).value == value, done.panel
+
+
+def test_arrays_and_their_views(kernel: Kernel) -> None:
+    kernel.run("import numpy as np\nwhole = np.zeros(4)\npart = whole[1:3]\napart = np.ones(2)")
+    kernel.batch("part[:] = 7")
+    assert kernel.run("whole.tolist(), apart.tolist()").value == "([0.0, 7.0, 7.0, 0.0], [1.0, 1.0])"
+    kernel.batch("whole[1] = 8")
+    kernel.run("part[1] = 9")
+    assert kernel.run("whole.tolist()").value == "[0.0, 8.0, 9.0, 0.0]"
+
+
+def test_a_change_that_nothing_told_of_is_a_conflict_if_the_user_changed_it_too(
+    kernel: Kernel, gate: Gate
+) -> None:
+    kernel.run("def sneak(x): x.append('job')\nshared = []")
+    cell = kernel.run(f"%%batch\n{gate.code}sneak(shared)")
+    kernel.run("shared.append('user')")
+    gate.open()
+    kernel.listen(lambda: "Changed by the job, and here too, so kept as here: shared." in cell.panel)
+    assert kernel.run("shared").value == "['user']"
+
+
+def test_the_last_value_is_out(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}'last'")
+    number = cell.reply["execution_count"]
+    asked = kernel.send(f"_, Out[{number}], _{number}")
+    kernel.listen(lambda: asked.states == ["busy"])
+    gate.open()
+    assert kernel.finish(asked).value == "('last', 'last', 'last')"
+    quiet = kernel.batch("'not shown';")
+    assert kernel.run(f"{quiet.reply['execution_count']} in Out").value == "False"
+
+
+def test_an_older_last_value_doesn_t_become_the_last_one(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}'older'")
+    kernel.run("'newer'")
+    gate.open()
+    kernel.until_panel(cell, "done")
+    number = cell.reply["execution_count"]
+    assert kernel.run(f"Out[{number}], _{number}").value == "('older', 'older')"
