@@ -42,6 +42,15 @@ def test_a_batch_cell_runs_in_the_pool_and_its_results_come_back(kernel: Kernel)
     assert any(": running (" in panel for panel in cell.panels)
 
 
+def test_cells_hand_names_to_each_other_by_file_transfer(kernel: Kernel) -> None:
+    kernel.run("total = [0]")
+    kernel.run("%%batch\ntotal[0] += 20\ndef double(x): return x * 2")
+    last = kernel.run("%%batch\ntotal[0] += 1\ndouble(total[0])")
+    kernel.until_panel(last, "done")
+    assert last.value == "42"
+    assert kernel.run("total, double(total[0])").value == "([21], 42)"
+
+
 def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kernel, pool: Pool) -> None:
     kernel.run("%batch --cpus 1")
     cell = kernel.run("%%batch --memory 300MB --runtime 20min --disk 50MB\nimport time; time.sleep(600)")
