@@ -148,9 +148,11 @@ class _Flow:
 
 
 def _mutated(tree: ast.AST) -> set[str]:
-    """Names of objects that an item or attribute store or deletion changes: ``x[i] = …``, ``del x.a``."""
+    """Names of objects that a store or deletion changes: ``x[i] = …``, ``del x.a``, ``x += …``."""
     found = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
         stores = isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load)
         if not stores:
             continue

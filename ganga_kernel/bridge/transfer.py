@@ -153,7 +153,7 @@ def _behind(
     transformed: str, namespace: dict[str, Any], wanted: set[str], dumped: pickling.Dumped
 ) -> set[str]:
     """The names that code defined or handed on by the cell may read."""
-    inner = names.globals_within(transformed) & set(namespace)
+    inner = names.globals_within(transformed)
     code = {
         name for name in wanted if isinstance(namespace[name], (types.FunctionType, type, types.ModuleType))
     }
