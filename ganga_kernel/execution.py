@@ -74,12 +74,12 @@ class Actions(Protocol):
 
 @dataclass
 class Request:
-    """An execute_request, and whose it is."""
+    """An execute_request, whose it is, its reply's status, and the state last published for it."""
 
     message: Message
     grid: bool
     status: str = ""
-    idle: bool = False
+    state: str = ""
 
     @property
     def stops(self) -> bool:
@@ -103,16 +103,23 @@ class ExecuteQueue:
         """Whether an interrupt concerns a cell that is held, or that the grid kernel answers."""
         return self._current is not None
 
-    def add(self, message: Message) -> None:
-        """An execute_request arrived."""
+    @property
+    def waits(self) -> bool:
+        """Whether a cell waits for the inner kernel to be done with what it was sent."""
+        return bool(self._queue and self._inner)
+
+    def add(self, message: Message) -> bool:
+        """An execute_request arrived. False if it needs no order: a subshell's, or one without code."""
         metadata = message.metadata if len(message.raw(METADATA)) > 2 else {}
-        code = message.content.get("code", "")
-        ours = isinstance(code, str) and routing.route(code, metadata) is not None
+        code = message.content.get("code")
+        if not isinstance(code, str):
+            return False
+        ours = routing.route(code, metadata) is not None
         if not ours and message.header.get("subshell_id") is not None:
-            self._actions.to_inner(message)
-            return
+            return False
         self._queue.append(Request(message, ours))
         self._pump()
+        return True
 
     def answered(self, parent_id: str, status: str) -> None:
         """The inner or the grid kernel answered a request."""
@@ -121,15 +128,19 @@ class ExecuteQueue:
             request.status = status
             self._settle(request)
 
-    def went_idle(self, parent_id: str) -> None:
-        """The idle of a request was published.
+    def unanswered(self, parent_id: str) -> None:
+        """The inner kernel will never answer this request; see `ganga_kernel.owed`."""
+        self.answered(parent_id, "unanswered")
+
+    def published(self, parent_id: str, state: str) -> None:
+        """A request's busy or idle was published.
 
         Reply and idle travel on different channels. The next cell must wait for both: front ends take the
         last state that they hear for the kernel's.
         """
         request = self._find(parent_id)
         if request is not None:
-            request.idle = True
+            request.state = state
             self._settle(request)
 
     def _find(self, parent_id: str) -> Request | None:
@@ -139,7 +150,7 @@ class ExecuteQueue:
         return self._inner.get(parent_id)
 
     def _settle(self, request: Request) -> None:
-        if not (request.status and request.idle):
+        if not request.status or request.state != "idle":
             return
         if request is self._current:
             self._current = None
@@ -148,9 +159,15 @@ class ExecuteQueue:
         self._finish(request, request.status)
 
     def inner_died(self, sentence: str) -> None:
-        """The inner kernel died: its running cell fails, those behind it are aborted."""
-        lost, self._inner = list(self._inner.values()), {}
+        """The inner kernel died: the cell that runs or is held fails, those behind it are aborted."""
+        lost = [request for request in self._inner.values() if request.state != "idle"]
+        self._inner.clear()
+        if self._current is not None and not self._current.grid:  # held, so nothing else is there
+            lost, self._current = [self._current], None
+            self._gate.interrupt()
         if lost:
+            if lost[0].state != "busy":  # the kernel died before it could say so
+                self._actions.busy(lost[0].message)
             self._actions.died(lost[0].message, sentence)
         for request in lost[1:]:
             self._actions.abort(request.message)
@@ -186,6 +203,7 @@ class ExecuteQueue:
         self._actions.to_inner(request.message)
 
     def _hold(self, request: Request) -> None:
+        request.state = "busy"
         self._actions.busy(request.message)
 
         def decided(refusal: Refusal | None) -> None:
@@ -196,6 +214,8 @@ class ExecuteQueue:
         self._gate.admit(content.get("code", ""), bool(store), decided)
 
     def _release(self, request: Request, refusal: Refusal | None) -> None:
+        if request is not self._current:
+            return  # the inner kernel has died meanwhile
         self._current = None
         if refusal is None:
             self._send_inner(request)

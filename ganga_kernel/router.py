@@ -27,6 +27,7 @@ from .comms import GridComms
 from .errors import KernelStartError
 from .execution import ExecuteQueue, Gate, Refusal
 from .frames import CONTENT, HEADER, PARENT, Message
+from .owed import Owed
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Router(threading.Thread):
         self._announced: set[str] = set()
         self._last_parent = b"{}"
         self._count = 0
-        self._last_status = ""
+        self._owed = Owed()
         self._comms = GridComms()
         self._comm_targets: dict[str, str | None] = {}
         self._handlers: dict[Any, Callable[[], None]] = {}
@@ -240,8 +241,11 @@ class Router(threading.Thread):
     def _dispatch(self, channel: str, message: Message) -> None:
         kind = message.type
         if channel == "shell" and kind == "execute_request":
-            self._queue.add(message)
-            return
+            if not self._understood(message):
+                return
+            if self._queue.add(message):
+                self._insist()
+                return
         if self._comms and kind in ("comm_msg", "comm_close"):
             comm_id = message.content.get("comm_id", "")
             if comm_id in self._comms:
@@ -264,9 +268,19 @@ class Router(threading.Thread):
         self._publish("comm_close", {"comm_id": comm_open.content.get("comm_id", ""), "data": {}}, comm_open)
         self._publish("status", {"execution_state": "idle"}, comm_open)
 
+    def _understood(self, message: Message) -> bool:
+        """Whether ipykernel takes the message. It drops a repeated or malformed one, as is done here."""
+        try:
+            self._session.deserialize([message.raw(part) for part in range(1, CONTENT + 1)])
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            return False
+        return True
+
     def _from_kernel(self, socket: Socket, channel: str) -> None:
         message = Message(socket.recv_multipart(copy=False))
         parent = message.parent_id
+        for unanswered in self._owed.answered(parent):
+            self._give_up(unanswered)
         if parent.startswith(self._marker):
             self._internal_reply(message)
             return
@@ -294,20 +308,22 @@ class Router(threading.Thread):
                 self._nudge_seen = True
                 self._ready_if_heard()
             if message.type in ("status", "execute_input"):
+                self._note_state(message)
                 return
             message = message.replaced(PARENT, self._last_parent, self._key)
         elif message.type == "iopub_welcome":
             return
         elif message.type == "execute_input":
-            self._count = int(message.content.get("execution_count", 0))
+            count = message.content.get("execution_count")
+            if isinstance(count, int):
+                self._count = count
         elif message.type == "status":
-            self._last_status = message.parent_id
             if message.parent_id in self._announced and b'"busy"' in message.raw(CONTENT):
                 self._announced.discard(message.parent_id)
                 return
             self._last_parent = raw_parent
         self._publisher.send_multipart(message.frames, copy=False)
-        self._note_idle(message)
+        self._note_state(message)
 
     def _from_grid_output(self) -> None:
         message = Message(self._grid_output.recv_multipart(copy=False))
@@ -316,11 +332,17 @@ class Router(threading.Thread):
         if message.type in ("comm_open", "comm_close"):
             self._comms.published(message.type, message.content)
         self._publisher.send_multipart(message.frames, copy=False)
-        self._note_idle(message)
+        self._note_state(message)
 
-    def _note_idle(self, message: Message) -> None:
-        if message.type == "status" and message.content.get("execution_state") == "idle":
-            self._queue.went_idle(message.parent_id)
+    def _note_state(self, message: Message) -> None:
+        if message.type != "status":
+            return
+        state = message.content.get("execution_state")
+        if state == "idle":
+            self._owed.went_idle(message.parent_id)
+        if state in ("busy", "idle"):
+            self._queue.published(message.parent_id, state)
+        self._insist()
 
     @staticmethod
     def _pass(source: Socket, target: Socket) -> None:
@@ -338,6 +360,7 @@ class Router(threading.Thread):
         self._connect_inner()
         self._inner_ready = self._nudge_answered = self._nudge_seen = False
         self._nudge_id = ""
+        self._owed = Owed()
         internal, self._internal = self._internal, {}
         for _, future in internal.values():
             if not future.cancelled():
@@ -356,8 +379,21 @@ class Router(threading.Thread):
         message = self._session.msg(kind, content)
         message["header"]["msg_id"] = f"{self._marker}_{self._asked}"
         message["msg_id"] = message["header"]["msg_id"]
+        self._owed.sent(message["msg_id"])
         self._inner["shell"].send_multipart(self._session.serialize(message))
         return str(message["msg_id"])
+
+    def _insist(self) -> None:
+        """If somebody waits and a reply is in doubt, ask something more, whose reply will tell."""
+        if (self._internal or self._queue.waits) and self._owed.doubtful:
+            self._send_internal("kernel_info_request", {})
+
+    def _give_up(self, request_id: str) -> None:
+        """This request will never be answered: an interrupt came between the work and the reply."""
+        self._queue.unanswered(request_id)
+        _, future = self._internal.pop(request_id, (None, None))
+        if future is not None and not future.cancelled():
+            future.set_result({"status": "error", "ename": "KeyboardInterrupt", "evalue": ""})
 
     def _internal_reply(self, message: Message) -> None:
         if message.type == "kernel_info_reply":
@@ -398,6 +434,7 @@ class Router(threading.Thread):
 
     def to_inner(self, request: Message) -> None:
         """See `execution.Actions`."""
+        self._owed.sent(request.id)
         if self._inner_ready:
             self._inner["shell"].send_multipart(request.frames, copy=False)
         else:
@@ -423,8 +460,6 @@ class Router(threading.Thread):
 
     def died(self, request: Message, sentence: str) -> None:
         """See `execution.Actions`."""
-        if self._last_status != request.id:  # it died before it could say that it was busy
-            self._publish("status", {"execution_state": "busy"}, request)
         line = f"\x1b[31mKernelDied\x1b[0m: {sentence}"
         self._fail(request, Refusal(self._count, "KernelDied", sentence, [line]))
 

@@ -11,32 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.transparent import checks, talk
+from tests.transparent import checks  # noqa: F401
 from tests.transparent.compare import Row, accepted, differences
 from tests.transparent.stage import CHECKS, Theatre, grid_answers, play
 
-#: Defects of the kernel that are known and not mended yet; a check that passes again has to leave this list.
-_UNANSWERED = "a request that ipykernel goes idle on without a reply stays in ExecuteQueue._inner for ever"
-DEFECTS: dict[str, str] = {
-    "an_interrupt_between_a_cell_and_its_reply": _UNANSWERED,
-    "requests_that_lack_something": _UNANSWERED,
-    "contents_of_the_wrong_kind": _UNANSWERED,
-    "malformed_messages_are_ignored": _UNANSWERED,
-    "a_repeated_message_is_ignored": _UNANSWERED,
-    "odd_messages_that_a_cell_publishes": "the router drops an execute_input without a number",
-}
 _KINDS = ("plain", "idle", "pending")
 
 _met: set[Row] = set()
 _played: set[str] = set()
 
 
-def names(own: bool) -> list[object]:
-    found = [name for name, one in CHECKS.items() if one.own == own]
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=DEFECTS[name])) if name in DEFECTS else name
-        for name in found
-    ]
+def names(own: bool) -> list[str]:
+    return [name for name, one in CHECKS.items() if one.own == own]
 
 
 def compare(theatre: Theatre, name: str, kinds: tuple[str, ...]) -> None:
@@ -66,14 +52,6 @@ def compare(theatre: Theatre, name: str, kinds: tuple[str, ...]) -> None:
     assert not failures, "\n".join(failures[:12])
 
 
-@pytest.fixture(autouse=True)
-def _less_patience_with_known_defects(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if request.node.get_closest_marker("xfail"):
-        monkeypatch.setattr(talk, "PATIENCE", 4)
-
-
 @pytest.mark.parametrize("name", names(own=False))
 def test_same(theatre: Theatre, name: str) -> None:
     compare(theatre, name, _KINDS)
@@ -86,11 +64,7 @@ def test_same_end(theatre: Theatre, name: str) -> None:
 
 
 def test_every_listed_difference_exists() -> None:
-    if {*CHECKS} - {*DEFECTS} - _played:
+    if {*CHECKS} - _played:
         pytest.skip("not all checks were played")
     gone = [row for row in accepted() if row not in _met]
     assert not gone, f"listed but gone: {gone}"
-
-
-def test_every_check_is_found() -> None:
-    assert checks.__name__ and set(DEFECTS) <= set(CHECKS)
