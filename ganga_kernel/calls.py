@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ class Bridge:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._mounted = False
+        self._numbers = itertools.count(1)
 
     async def call(self, function: str, **arguments: Any) -> Any:
         """Call a function of the bridge with plain data, and return its plain answer.
@@ -38,7 +40,7 @@ class Bridge:
         DeliveryFailed: the bridge raised an error.
         """
         await self.mount()
-        expression = expression_for(function, arguments)
+        expression = _expression(next(self._numbers), function, arguments)
         found = await self._ask(expression)
         if found.get("ename") == "KeyError" and _PACKAGE in found.get("evalue", ""):
             self.forget()  # a new inner kernel has taken the old one's place just now
@@ -88,10 +90,11 @@ def _mount_expression() -> str:
         "from _ganga_kernel import bridge\n"
         "package.call = bridge.call\n"
     )
-    hello = expression_for("hello", {"magics": MAGICS, "cloudpickle": str(Path(cloudpickle.__file__).parent)})
+    hello = _expression(0, "hello", {"magics": MAGICS, "cloudpickle": str(Path(cloudpickle.__file__).parent)})
     return f"(exec({code!r}, {{}}), {hello})[1]"
 
 
-def expression_for(function: str, arguments: Mapping[str, Any]) -> str:
+def _expression(number: int, function: str, arguments: Mapping[str, Any]) -> str:
     """The expression that calls a function of the bridge in the inner kernel."""
-    return f"__import__('sys').modules['_ganga_kernel'].call({function!r}, {json.dumps(arguments)!r})"
+    called = f"{number}, {function!r}, {json.dumps(arguments)!r}"
+    return f"__import__('sys').modules['_ganga_kernel'].call({called})"

@@ -8,6 +8,8 @@ jobs. The grid kernel calls `call` through an internal request.
 from __future__ import annotations
 
 import json
+import signal
+from collections import OrderedDict
 from typing import Any, Callable
 
 from . import history, transfer
@@ -15,6 +17,7 @@ from . import history, transfer
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hello": history.hello,
     "take": history.take,
+    "evaluate": history.evaluate,
     "needs": transfer.needs,
     "capture": transfer.capture,
     "place": transfer.place,
@@ -33,6 +36,28 @@ class Answer:
         return {"application/vnd.ganga-kernel+json": json.dumps(self._value)}
 
 
-def call(function: str, arguments: str) -> Answer:
-    """Call one of the bridge's functions with JSON arguments."""
-    return Answer(_FUNCTIONS[function](**json.loads(arguments)))
+#: The answers of the last calls, by number.
+_answers: OrderedDict[int, Answer] = OrderedDict()
+#: How many are kept: more than calls can be under way at once.
+_KEPT = 1000
+
+
+def call(number: int, function: str, arguments: str) -> Answer:
+    """Call one of the bridge's functions with JSON arguments.
+
+    An interrupt that comes meanwhile is for no cell, and is ignored. After one that came between the call
+    and the kernel's reply, the call is made again: its answer is the first one, and nothing is done twice.
+
+    Parameters
+    ----------
+    number: of the call, the same if it is made again
+    """
+    if number not in _answers:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            _answers[number] = Answer(_FUNCTIONS[function](**json.loads(arguments)))
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if len(_answers) > _KEPT:
+            _answers.popitem(last=False)
+    return _answers[number]
