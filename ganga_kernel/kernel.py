@@ -46,6 +46,8 @@ class GangaKernel(MetaKernel):
     banner = f"ganga-kernel {__version__}: tag a cell 'batch', and it runs on the grid.\n"
     language_info = {"name": "python", "mimetype": "text/x-python", "file_extension": ".py"}
     notebook: Notebook
+    #: The number that replies carry, as ipykernel's: of the last cell that went into the history.
+    _last_stored = 0
 
     # ------------------------------------------------------------------ of MetaKernel
 
@@ -81,10 +83,13 @@ class GangaKernel(MetaKernel):
         """
         self.payload: list[dict[str, Any]] = []
         failure: Failure | None
+        values: dict[str, Any] = {}
         try:
             if self._not_numbered is not None:
                 raise self._not_numbered
             failure = await self._answer(code, cell_meta or {})
+            if failure is None:
+                values = await self.notebook.evaluate(user_expressions or {})
         except GangaKernelError as error:
             failure = Failure.from_error(error)
         except Interrupted as interrupted:
@@ -92,13 +97,11 @@ class GangaKernel(MetaKernel):
         except Exception as error:
             log.exception("in a cell of the grid kernel")
             failure = Failure.bug(error)
-        finally:
-            self.notebook.answered()
         reply: dict[str, Any] = {
             "status": "ok",
-            "execution_count": self.execution_count,
+            "execution_count": self._last_stored,
             "payload": self.payload,
-            "user_expressions": {},
+            "user_expressions": values,
         }
         if failure is not None:
             said = {
@@ -145,14 +148,17 @@ class GangaKernel(MetaKernel):
 
     async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
         """As ipykernel's, with the inner kernel's next number."""
+        self.notebook.begin()
         content = parent["content"]
         self._not_numbered: GangaKernelError | None = None
-        if not content.get("silent", False):
-            store = bool(content.get("store_history", True))
-            try:
-                self.execution_count = await self.notebook.take(content["code"], store) - 1
-            except GangaKernelError as error:  # the inner kernel died just now
-                self._not_numbered = error
+        silent = content.get("silent", False)
+        store = bool(content.get("store_history", True)) and not silent
+        try:
+            number = await self.notebook.take(content["code"], store)
+            self.execution_count = number - 1
+            self._last_stored = number if store else number - 1
+        except GangaKernelError as error:  # the inner kernel died just now
+            self._not_numbered = error
         await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
 
     def _abort_queues(self, subshell_id: str | None = None) -> None:

@@ -107,6 +107,10 @@ class Notebook:
         """The In[n] of a cell that the grid kernel answers."""
         return int(await self._bridge.call("take", source=source, store=store))
 
+    async def evaluate(self, expressions: dict[str, str]) -> dict[str, Any]:
+        """The user_expressions of a cell that was answered here."""
+        return dict(await self._bridge.call("evaluate", expressions=expressions)) if expressions else {}
+
     async def run(self, cell: BatchCell, asking: Asking) -> Failure | None:
         """Run a batch cell: returns when its job is accepted, or with the job where output comes late.
 
@@ -134,8 +138,8 @@ class Notebook:
             return Failure.interrupt(interrupted)
         return failures.of_job(live)
 
-    def answered(self) -> None:
-        """A cell of the grid kernel was answered: an interrupt that came for it is over."""
+    def begin(self) -> None:
+        """A cell of the grid kernel begins: an interrupt that came before it isn't for it."""
         self._stop_waiting.clear()
 
     def set_defaults(self, line: str) -> str:
@@ -207,8 +211,13 @@ class Notebook:
 
     def admit(self, code: str, store: bool, done: Callable[[Refusal | None], None]) -> None:
         """See `execution.Gate`."""
+
+        def begin() -> None:
+            self._stop_waiting.clear()  # an interrupt that came before this cell isn't for it
+            self._spawn(self._admit(code, store, done))
+
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(lambda: self._spawn(self._admit(code, store, done)))
+        self._loop.call_soon_threadsafe(begin)
 
     def interrupt(self) -> None:
         """See `execution.Gate`."""
@@ -225,7 +234,6 @@ class Notebook:
         except GangaKernelError as error:
             failure = Failure.from_error(error)
         finally:
-            self._stop_waiting.clear()
             done(failure.refusal(number) if failure else None)
 
     async def _hold(self, code: str) -> Failure | None:

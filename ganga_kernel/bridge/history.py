@@ -1,4 +1,4 @@
-"""The inner kernel's numbering: one In[n] counter for all cells, whoever runs them."""
+"""The inner kernel's part in cells that run elsewhere: one In[n] counter and one history for all."""
 
 from __future__ import annotations
 
@@ -88,6 +88,12 @@ def show(number: int, value: Any) -> None:
     )  # the count is one ahead in some versions of IPython
     hook.update_user_ns(value)
     shell.execution_count = now
+
+
+def evaluate(expressions: dict[str, str]) -> dict[str, Any]:
+    """The ``user_expressions`` of a request whose cell ran elsewhere, as its reply has them."""
+    values: dict[str, Any] = get_ipython().user_expressions(expressions)
+    return values
 
 
 def error(source: str, number: int) -> dict[str, Any] | None:
