@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import SettingsError
@@ -62,9 +62,9 @@ def runtime_folder() -> Path:
     )
 
 
-def stale_folders(folder: Path) -> Iterator[Path]:
-    """Folders ``kernel-<pid>`` below `folder` whose process is gone (it was killed)."""
+def sweep(folder: Path) -> None:
+    """Remove the folders ``kernel-<pid>`` below `folder` whose process is gone: it was killed."""
     for path in folder.glob("kernel-*"):
         pid = path.name.partition("-")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            yield path
+            shutil.rmtree(path, ignore_errors=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SettingsError
-from .folders import private_folder, runtime_folder, stale_folders
+from .folders import private_folder, runtime_folder, sweep
 from .inner import InnerKernel, cause_of_death
 from .version import __version__
 
@@ -47,8 +47,7 @@ def run(connection_file: str, inner: str | None) -> None:
     sys.setswitchinterval(_SWITCH)
     front = json.loads(Path(connection_file).read_text())
     runtime = runtime_folder()
-    for stale in stale_folders(runtime):
-        shutil.rmtree(stale, ignore_errors=True)
+    sweep(runtime)
     folder = private_folder(runtime / f"kernel-{os.getpid()}")
     try:
         Wrapper(front, folder, inner).run()

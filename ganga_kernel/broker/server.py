@@ -14,6 +14,7 @@ import zmq
 import zmq.asyncio
 
 from ..errors import BrokerError, GangaKernelError, ProtocolMismatch, to_wire
+from ..folders import sweep
 from ..settings import GangaKernel
 from ..version import __version__
 from . import protocol
@@ -180,6 +181,7 @@ class Server:
                 await asyncio.to_thread(self._lease.beat)
             for identity in [i for i, c in self._clients.items() if now - c.seen > _GONE]:
                 del self._clients[identity]
+            sweep(self._path.parent)  # a kernel that was killed can't do it
             if self._clients or not self._jobs.idle:
                 idle_since = None
                 if not self._clients and not self._jobs.local and self._lease.wanted():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganga_kernel.errors import SettingsError
-from ganga_kernel.folders import private_folder, runtime_folder, stale_folders
+from ganga_kernel.folders import private_folder, runtime_folder, sweep
 
 
 def test_a_folder_is_made_private_also_if_it_was_not(tmp_path: Path) -> None:
@@ -30,7 +30,10 @@ def test_the_runtime_folder_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(str(runtime_folder())) < 80
 
 
-def test_folders_of_dead_kernels_are_found(tmp_path: Path) -> None:
-    for name in (f"kernel-{os.getpid()}", "kernel-4194305", "kernel-x", "broker-1"):
+def test_folders_of_dead_kernels_are_removed(tmp_path: Path) -> None:
+    alive = {f"kernel-{os.getpid()}", "kernel-x", "broker-1"}
+    for name in (*alive, "kernel-4194305"):
         (tmp_path / name).mkdir()
-    assert [path.name for path in stale_folders(tmp_path)] == ["kernel-4194305"]
+        (tmp_path / name / "socket").touch()
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == alive
