@@ -63,7 +63,8 @@ def make_site(**settings: Any) -> Iterator[Site]:
     config.mkdir()
     install.install(root / "prefix")
     environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("JPY_")},
+        # ipykernel captures no file descriptors where it sees pytest's.
+        **{k: v for k, v in os.environ.items() if not k.startswith(("JPY_", "PYTEST_"))},
         "JUPYTER_CONFIG_DIR": str(config),
         "JUPYTER_PATH": str(root / "prefix" / "share" / "jupyter"),
         "IPYTHONDIR": str(root / "ipython"),
@@ -140,9 +141,10 @@ class Kernel:
 
     def __init__(self, site: Site, name: str = install.KERNEL_NAME, cwd: Path | None = None, **env: str):
         self.site = site
+        self.folder = cwd or site.root
         specs = KernelSpecManager(kernel_dirs=[str(site.root / "prefix" / "share" / "jupyter" / "kernels")])
         self.manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
-        self.manager.start_kernel(env={**site.environment, **env}, cwd=str(cwd or site.root))
+        self.manager.start_kernel(env={**site.environment, **env}, cwd=str(self.folder))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)

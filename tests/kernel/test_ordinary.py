@@ -5,12 +5,43 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.harness import PATIENCE, Kernel, Site
+from tests.harness import PATIENCE, Cell, Kernel, Site
+
+
+class Gate:
+    """Holds jobs until it is opened, and at the end of the test."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.code = f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.05)"
+
+    def open(self) -> None:
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    found = Gate(tmp_path / "gate")
+    yield found
+    found.open()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
+    assert not alive
 
 
 def test_a_value_is_shown_between_one_busy_and_one_idle(kernel: Kernel) -> None:
@@ -101,12 +132,98 @@ def test_output_of_a_thread_is_kept_while_we_ask_the_kernel_things(kernel: Kerne
     assert [f"line {i}\n" in text for i in range(40)] == [True] * 40
 
 
-def test_one_counter_and_history_for_all_cells(kernel: Kernel) -> None:
+def test_each_cell_is_one_request_with_one_number_and_one_entry_in_the_history(
+    kernel: Kernel, gate: Gate
+) -> None:
+    """Whoever answers it: the notebook's kernel, a magic of ours, a job, or a job that another waits for."""
+    before = kernel.run("numbered = 1").reply["execution_count"]
+    typed = [f"%%batch --cpus 1\n{gate.code}\nheld_name = 1 ", "%jobs  -n 1", "%%batch?", "held_name  + 1"]
+    cells = [kernel.send(code) for code in typed]
+    kernel.listen(lambda: "busy" in cells[-1].states)
+    gate.open()
+    for cell in cells:
+        kernel.finish(cell)
+    assert [cell.states for cell in cells] == [["busy", "idle"]] * 4
+    numbers = list(range(before + 1, before + 5))
+    assert [cell.reply["execution_count"] for cell in cells] == numbers
+    entries = list(zip(numbers, typed, strict=True))
+    shown = [content for cell in cells for content in cell.of("execute_input")]
+    assert [(content["execution_count"], content["code"]) for content in shown] == entries
+    last = f"assert [_i, _ii, _iii, In[{before + 1}]] == {[*typed[:0:-1], typed[0]]}"
+    assert kernel.run(last).reply["status"] == "ok"
+    text = kernel.run(f"%history {before + 1}-{before + 4}").text
+    assert text == "".join(f"{code.rstrip()}\n" for code in typed)
+    kernel.client.history(raw=True, hist_access_type="tail", n=7)
+    found = kernel.client.get_shell_msg(timeout=PATIENCE)["content"]["history"]
+    assert [(number, code) for _, number, code in found][-6:-2] == entries
+
+
+@pytest.mark.parametrize("code", ["%jobs -n 1", "%%batch\n1", "1"])
+def test_a_cell_that_isn_t_to_be_stored_takes_no_number(kernel: Kernel, code: str) -> None:
     before = kernel.run("None").reply["execution_count"]
-    ours = kernel.run("%jobs")
-    after = kernel.run("In[-2], _i")
-    assert [ours.reply["execution_count"], after.reply["execution_count"]] == [before + 1, before + 2]
-    assert after.value == "('%jobs', '%jobs')"
+    cell = kernel.run(code, store_history=False)
+    assert cell.states == ["busy", "idle"]
+    assert (cell.of("execute_input")[0]["execution_count"], cell.reply["execution_count"]) == (
+        before + 1,
+        before,
+    )
+    after = kernel.run("_i")
+    assert after.reply["execution_count"] == before + 1 and after.value == "'None'"
+
+
+@pytest.mark.parametrize("code", ["%jobs -n 1", "%%batch\n1", "1"])
+def test_user_expressions_are_evaluated_whoever_answers(kernel: Kernel, code: str) -> None:
+    values = kernel.run(code, user_expressions={"x": "6 * 7", "y": "nowhere"}).reply["user_expressions"]
+    assert values["x"]["data"]["text/plain"] == "42" and values["y"]["ename"] == "NameError"
+
+
+@pytest.mark.parametrize("code", ["%jobs -n 1", "%%batch\n1", "'once'"])
+def test_a_repeated_request_is_ignored_whoever_would_answer(kernel: Kernel, code: str) -> None:
+    session = kernel.client.session
+    message = session.msg("execute_request", {"code": code, "silent": False})
+    frames = session.serialize(message)
+    cell = kernel.cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"])
+    for _ in range(2):
+        kernel.client.shell_channel.socket.send_multipart(frames)
+    kernel.finish(cell)
+    assert kernel.run("%jobs -n 1").reply["status"] == "ok"
+    assert cell.states == ["busy", "idle"] and len(cell.of("execute_input")) == 1
+
+
+def test_a_batch_request_without_code_hurts_nobody(kernel: Kernel) -> None:
+    message = kernel.client.session.msg("execute_request", {"silent": False})
+    message["metadata"] = {"tags": ["batch"]}
+    kernel.client.shell_channel.send(message)
+    assert kernel.run("%jobs -n 1").reply["status"] == "ok"
+
+
+def test_an_interrupt_by_message_ends_the_wait_and_not_the_job(kernel: Kernel, gate: Gate) -> None:
+    batch = kernel.run(f"%%batch\n{gate.code}\npatient = 1")
+    held = kernel.send("patient + 1")
+    kernel.listen(lambda: "busy" in held.states)
+    message = kernel.client.session.msg("interrupt_request", {})
+    kernel.client.control_channel.send(message)
+    kernel.finish(held)
+    reply = kernel.client.get_control_msg(timeout=PATIENCE)
+    assert reply["msg_type"] == "interrupt_reply" and reply["content"]["status"] == "ok"
+    assert held.reply["ename"] == "KeyboardInterrupt" and held.states == ["busy", "idle"]
+    assert kernel.run("'next'").value == "'next'"  # and no later cell feels it
+    gate.open()
+    kernel.until_panel(batch, "done")
+    assert kernel.run("patient").value == "1"
+
+
+def test_interrupts_at_any_moment_leave_no_cell_waiting(kernel: Kernel, gate: Gate) -> None:
+    """Also those that come between a cell and its reply, or while the kernel answers us."""
+    batch = kernel.run(f"%%batch\n{gate.code}\nunder_fire = 1")
+    for pause in range(30):
+        cell = kernel.send("None")
+        time.sleep(pause / 2000)
+        kernel.interrupt()
+        kernel.listen(lambda cell=cell: "idle" in cell.states)
+    gate.open()
+    kernel.until_panel(batch, "done")
+    assert kernel.run("under_fire", stop_on_error=False).value == "1"
 
 
 def test_restart_gives_a_fresh_namespace_and_the_same_ports(site: Site) -> None:
@@ -120,24 +237,34 @@ def test_restart_gives_a_fresh_namespace_and_the_same_ports(site: Site) -> None:
         kernel.close()
 
 
-def test_shutdown_leaves_no_process_and_no_file(site: Site) -> None:
+@pytest.mark.parametrize("now", [False, True])
+@pytest.mark.parametrize("doing", ["nothing", "a cell", "waiting for a job"])
+def test_shutdown_leaves_no_process_and_no_file(site: Site, gate: Gate, doing: str, now: bool) -> None:
     kernel = Kernel(site)
     processes = kernel.processes()
-    kernel.run("x = 1")
     folder = f"kernel-{kernel.pid}"
     assert folder in site.leftovers()
-    kernel.close()
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
-    assert not alive
-    assert folder not in site.leftovers()
+    if doing == "a cell":
+        cell = kernel.send("print('begun', flush=True); import time; time.sleep(600)")
+        kernel.listen(lambda: "begun" in cell.text)
+    elif doing == "waiting for a job":
+        kernel.run(f"%%batch\n{gate.code}\nnever_delivered = 1")
+        held = kernel.send("never_delivered")
+        kernel.listen(lambda: "busy" in held.states)
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=now)
+    gate.open()
+    assert_gone(processes)
+    until(lambda: folder not in site.leftovers())  # the broker's sweep, where the kernel couldn't do it
 
 
 def test_exit_in_a_cell_ends_the_kernel(site: Site) -> None:
     kernel = Kernel(site)
     processes = kernel.processes()
+    folder = f"kernel-{kernel.pid}"
     kernel.send("exit()")
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
-    assert not alive
+    assert_gone(processes)
+    assert folder not in site.leftovers()
     kernel.close()
 
 
@@ -149,8 +276,7 @@ def test_a_killed_wrapper_takes_the_inner_kernel_along(site: Site, code: str) ->
     cell = kernel.send(f"import re, time; print('begun', flush=True); time.sleep(0.5); {code}")
     kernel.listen(lambda: "begun" in cell.text)
     os.kill(kernel.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
-    assert not alive
+    assert_gone(processes)
     kernel.close()
     other = Kernel(site)  # its start removes what the killed one left
     try:
@@ -179,10 +305,11 @@ def test_a_module_in_the_notebook_s_folder_can_t_shadow_ours(site: Site, tmp_pat
         ("import os; os._exit(7)", "exit code 7"),
     ],
 )
-def test_a_dead_inner_kernel_is_explained_and_replaced(site: Site, code: str, cause: str) -> None:
+def test_a_dead_inner_kernel_is_explained_and_replaced(site: Site, gate: Gate, code: str, cause: str) -> None:
     kernel = Kernel(site)
     try:
         kernel.run("survivor = 1")
+        before = kernel.run(f"%%batch\n{gate.code}\nprint('goes on')\nfrom_before = 1")
         # It dies a moment later, so that the next cell is in its queue by then.
         dying, queued = kernel.send(f"import time; time.sleep(1)\n{code}"), kernel.send("never = 1")
         kernel.finish(queued)
@@ -190,10 +317,32 @@ def test_a_dead_inner_kernel_is_explained_and_replaced(site: Site, code: str, ca
         assert dying.states == ["busy", "idle"] and queued.reply["status"] == "aborted"
         assert "never" in kernel.run("never").error and "survivor" in kernel.run("survivor").error
         assert kernel.run("6 * 7").value == "42"
+        gate.open()
+        kernel.until_panel(before, "done")
+        assert before.text == "goes on\n" and before.states == ["busy", "idle"]
         sessions = {m["header"]["session"] for cell in kernel.cells.values() for m in cell.messages}
         assert len(sessions) == 1
         kernel.batch("after_death = 1")
         assert kernel.run("after_death").value == "1"
+    finally:
+        kernel.close()
+
+
+def test_a_held_cell_fails_when_its_kernel_dies(site: Site, gate: Gate) -> None:
+    kernel = Kernel(site)
+    try:
+        batch = kernel.run(f"%%batch\n{gate.code}\nwaited_for = 1")
+        inner = psutil.Process(int(kernel.run("import os; os.getpid()").value or 0))
+        held, queued = kernel.send("waited_for"), kernel.send("2")
+        kernel.listen(lambda: "busy" in held.states)
+        inner.kill()
+        kernel.finish(queued)
+        assert held.error.startswith("KernelDied") and held.states == ["busy", "idle"]
+        assert queued.reply["status"] == "aborted" and queued.states == ["busy", "idle"]
+        assert kernel.run("6 * 7").value == "42"
+        gate.open()
+        kernel.until_panel(batch, "done")
+        assert kernel.run("'next'").value == "'next'"
     finally:
         kernel.close()
 
@@ -204,9 +353,8 @@ def test_a_kernel_that_dies_again_and_again_ends(site: Site) -> None:
     for _ in range(2):
         kernel.run("import os; os._exit(7)")
     kernel.send("import os; os._exit(7)")
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
+    assert_gone(processes)
     kernel.close()
-    assert not alive
 
 
 @pytest.mark.parametrize("code", ["x = %jobs", "1\n%kill 3", "if True:\n    %wait", "x = 1\n%batch --cpus 2"])

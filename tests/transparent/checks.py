@@ -60,7 +60,8 @@ def user_expressions(stage: Stage, a: Client) -> None:
 
 @check()
 def stop_on_error_aborts_the_queue(stage: Stage, a: Client) -> None:
-    cells = [a.execute(code) for code in ("import time; time.sleep(0.2)", "1 / 0", "print('never')", "2 + 2")]
+    cells = [a.execute(code) for code in (stage.gate, "1 / 0", "print('never')", "2 + 2")]
+    stage.open_gate()
     for one in cells:
         a.finish(one)
     a.run("'after'")
@@ -68,7 +69,7 @@ def stop_on_error_aborts_the_queue(stage: Stage, a: Client) -> None:
 
 @check()
 def other_requests_in_an_aborted_queue_are_answered(stage: Stage, a: Client) -> None:
-    first = a.execute("import time; time.sleep(0.3); 1 / 0")
+    first = a.execute(f"{stage.gate}; 1 / 0")
     others = [
         a.send("is_complete_request", {"code": "1"}),
         a.execute("'never'"),
@@ -76,6 +77,7 @@ def other_requests_in_an_aborted_queue_are_answered(stage: Stage, a: Client) -> 
         a.execute("'never either'", silent=True),
         a.execute("", user_expressions={"x": "1"}, store_history=False),
     ]
+    stage.open_gate()
     for one in (first, *others):
         a.finish(one)
     a.run("'after'")
@@ -84,16 +86,17 @@ def other_requests_in_an_aborted_queue_are_answered(stage: Stage, a: Client) -> 
 @check()
 def without_stop_on_error_the_queue_goes_on(stage: Stage, a: Client) -> None:
     cells = [
-        a.execute(code, stop_on_error=False)
-        for code in ("import time; time.sleep(0.2)", "1 / 0", "print('goes on')", "2 + 2")
+        a.execute(code, stop_on_error=False) for code in (stage.gate, "1 / 0", "print('goes on')", "2 + 2")
     ]
+    stage.open_gate()
     for one in cells:
         a.finish(one)
 
 
 @check()
 def a_silent_error_aborts_nothing(stage: Stage, a: Client) -> None:
-    cells = [a.execute("import time; time.sleep(0.2); 1 / 0", silent=True), a.execute("'goes on'")]
+    cells = [a.execute(f"{stage.gate}; 1 / 0", silent=True), a.execute("'goes on'")]
+    stage.open_gate()
     for one in cells:
         a.finish(one)
 
@@ -101,9 +104,10 @@ def a_silent_error_aborts_nothing(stage: Stage, a: Client) -> None:
 @check()
 def aborts_hit_the_cells_of_other_clients_too(stage: Stage, a: Client) -> None:
     b = stage.client()
-    first = a.execute("import time; print('begun', flush=True); time.sleep(0.3); 1 / 0")
+    first = a.execute(f"print('begun', flush=True); {stage.gate}; 1 / 0")
     a.until(lambda: "begun" in first.text)
     second = b.execute("'never'")
+    stage.open_gate()
     b.finish(second)
     b.run("'after'")
 
@@ -132,7 +136,9 @@ def cells_that_look_like_ours_but_are_not(stage: Stage, a: Client) -> None:
 def errors(stage: Stage, a: Client) -> None:
     for code in ("1 / 0", "x = (", "def f():\nreturn", "raise KeyError('k')", "nowhere", "import nowhere", "assert False, 'no'",
                  "raise SystemError", "eval('1 +')", "await nothing", "%nomagic", "%%nomagic\n1", "!false", "raise KeyboardInterrupt",
-                 "raise KeyboardInterrupt('text')", "raise BaseException('b')", "def f(n): return f(n + 1)\nf(0)",
+                 "raise KeyboardInterrupt('text')", "raise BaseException('b')",
+                 # With fewer frames than usual: formatting thousands of them takes half a minute.
+                 "import sys\nusual = sys.getrecursionlimit()\nsys.setrecursionlimit(300)\ndef f(n): return f(n + 1)\nf(0)", "sys.setrecursionlimit(usual)",
                  "raise ExceptionGroup('g', [ValueError(1), TypeError(2)])", "x = 1\n\0"):  # fmt: skip
         a.run(code, stop_on_error=False)
 
@@ -239,8 +245,15 @@ def streams(stage: Stage, a: Client) -> None:
     a.run("print('a', end='\\r'); print('\\x1b[31mred\\x1b[0m'); print('\\x00\\x08 é 🐍')")
     a.run("sys.stdout.isatty(), sys.stdout.encoding, sys.stdout.name, sys.stdin.__class__.__name__")
     a.run("import logging, warnings; logging.warning('logged'); warnings.warn('warned')")
-    a.run("import os; os.write(1, b'to fd 1\\n'); os.write(2, b'to fd 2\\n'); import time; time.sleep(0.3)")
-    a.run("sys.__stdout__.write('to __stdout__\\n'); sys.__stdout__.flush(); import time; time.sleep(0.3)")
+    for number in (1, 2):
+        one = a.execute(f"import os; _ = os.write({number}, b'to the file\\n'); {stage.gate}")
+        a.until(lambda one=one: one.text)
+        stage.open_gate()
+        a.finish(one)
+    one = a.execute(f"_ = sys.__stdout__.write('to __stdout__\\n'); sys.__stdout__.flush(); {stage.gate}")
+    a.until(lambda: one.text)
+    stage.open_gate()
+    a.finish(one)
 
 
 @check()
@@ -261,9 +274,10 @@ def threads(stage: Stage, a: Client) -> None:
 @check()
 def a_thread_prints_between_cells(stage: Stage, a: Client) -> None:
     first = a.run(
-        "import threading, time\ndef late():\n    time.sleep(0.3); print('late', flush=True)\nt = threading.Thread(target=late); t.start()"
+        f"import threading\ndef late():\n    {stage.gate}; print('late', flush=True)\nt = threading.Thread(target=late); t.start()"
     )
     second = a.run("'quick'")
+    stage.open_gate()
     a.until(lambda: "late" in first.text + second.text)
     a.run("t.join()")
 
@@ -272,9 +286,13 @@ def a_thread_prints_between_cells(stage: Stage, a: Client) -> None:
 def processes(stage: Stage, a: Client) -> None:
     for code in ("!echo shell", "x = !echo captured\nx", "!echo to-err >&2", "%%bash\necho bash; echo err >&2", "%%sh\nexit 3", "!exit 4\n_exit_code",
                  "%sx echo sx", "!!echo bang", "import subprocess; subprocess.run(['echo', 'run'], capture_output=True).stdout",
-                 "subprocess.run(['sh', '-c', 'echo inherited; echo inherited >&2']); import time; time.sleep(0.3)",
-                 "import os; os.system('echo system'); time.sleep(0.3)", "%%python\nprint('sub')", "%%script sh --out got\necho s", "got"):  # fmt: skip
+                 "%%python\nprint('sub')", "%%script sh --out got\necho s", "got"):  # fmt: skip
         a.run(code, stop_on_error=False)
+    for code in ("_ = subprocess.run(['echo', 'inherited'])", "_ = subprocess.run('echo inherited >&2', shell=True)", "_ = os.system('echo system')"):  # fmt: skip
+        one = a.execute(f"import os; {code}; {stage.gate}")
+        a.until(lambda one=one: one.text)
+        stage.open_gate()
+        a.finish(one)
     a.run(
         "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as p: print(p.map(abs, [-1, -2]))"
     )
@@ -320,8 +338,8 @@ def awaiting(stage: Stage, a: Client) -> None:
     )
     a.run("async with asyncio.timeout(0.01):\n    await asyncio.sleep(5)")
     a.run("async for x in 3: pass")
-    a.run("task = asyncio.create_task(f(3))")
-    a.run("await task")
+    a.run("go = asyncio.Event(); task = asyncio.create_task(go.wait())")
+    a.run("go.set(); await task")
     a.run("def gen():\n    yield 1\n[x async for x in gen()]")
     a.run("asyncio.get_running_loop().__class__.__name__, asyncio.current_task() is not None")
     a.run("asyncio.run(f(1))")
@@ -330,17 +348,16 @@ def awaiting(stage: Stage, a: Client) -> None:
 @check()
 def a_background_task_prints_in_a_later_cell(stage: Stage, a: Client) -> None:
     a.run(
-        "import asyncio\nasync def tick():\n    for i in range(3):\n        await asyncio.sleep(0.1); print('tick', i, flush=True)\ntask = asyncio.create_task(tick())"
+        "import asyncio\ngo = asyncio.Event()\nasync def tick():\n    await go.wait()\n    for i in range(3):\n        await asyncio.sleep(0.01); print('tick', i, flush=True)\ntask = asyncio.create_task(tick())"
     )
-    a.run("await task; 'ended'")
+    a.run("go.set(); await task; 'ended'")
 
 
 @check()
 def async_cells_do_not_overtake(stage: Stage, a: Client) -> None:
-    cells = [
-        a.execute("import asyncio; await asyncio.sleep(0.2); print('first')"),
-        a.execute("print('second')"),
-    ]
+    first = f"import asyncio\ndef wait():\n    {stage.gate}\nawait asyncio.to_thread(wait); print('first')"
+    cells = [a.execute(first), a.execute("print('second')")]
+    stage.open_gate()
     for one in cells:
         a.finish(one)
 
@@ -432,16 +449,17 @@ def shell_requests_on_control(stage: Stage, a: Client) -> None:
 
 @check(ordered=False)
 def control_while_a_cell_runs(stage: Stage, a: Client) -> None:
-    busy = a.execute("import time; print('begun', flush=True); time.sleep(0.8)")
+    busy = a.execute(f"print('begun', flush=True); {stage.gate}")
     a.until(lambda: "begun" in busy.text)
     a.ask("kernel_info_request", {}, channel="control")
     stage.note(busy.idle)
+    stage.open_gate()
     a.finish(busy)
 
 
 @check()
 def requests_while_a_cell_runs_wait(stage: Stage, a: Client) -> None:
-    busy = a.execute("import time; print('begun', flush=True); time.sleep(0.5)")
+    busy = a.execute(f"print('begun', flush=True); {stage.gate}")
     a.until(lambda: "begun" in busy.text)
     others = [
         a.send("kernel_info_request", {}),
@@ -450,6 +468,7 @@ def requests_while_a_cell_runs_wait(stage: Stage, a: Client) -> None:
         a.execute("3"),
         a.send("is_complete_request", {"code": "1"}),
     ]
+    stage.open_gate()
     for one in (busy, *others):
         a.finish(one)
 
@@ -530,9 +549,10 @@ def widgets(stage: Stage, a: Client) -> None:
 def comm_messages_while_a_cell_runs(stage: Stage, a: Client) -> None:
     a.run(COMM)
     idle(a, a.send("comm_open", {"comm_id": "c1", "target_name": "echo", "data": {}}))
-    busy = a.execute("import time; print('begun', flush=True); time.sleep(0.4); print(len(heard))")
+    busy = a.execute(f"print('begun', flush=True); {stage.gate}; print(len(heard))")
     a.until(lambda: "begun" in busy.text)
     message = a.send("comm_msg", {"comm_id": "c1", "data": {"late": 1}})
+    stage.open_gate()
     a.finish(busy)
     idle(a, message)
 
@@ -563,14 +583,13 @@ def subshells_are_made_listed_and_deleted(stage: Stage, a: Client) -> None:
     stage.note(len(a.ask("list_subshell_request", {}, channel="control").reply["subshell_id"]))
     for subshell in (one, two, one, "no such"):
         a.ask("delete_subshell_request", {"subshell_id": subshell}, channel="control")
-    a.ask("delete_subshell_request", {}, channel="control") if False else None
     a.ask("list_subshell_request", {}, channel="control")
 
 
 @check(ordered=False)
 def a_subshell_works_while_the_main_shell_is_busy(stage: Stage, a: Client) -> None:
     subshell = new_subshell(a)
-    busy = a.execute("import time; print('begun', flush=True); time.sleep(1.5)")
+    busy = a.execute(f"print('begun', flush=True); {stage.gate}")
     a.until(lambda: "begun" in busy.text)
     a.run("x = 5; print('in the subshell'); x + 1", subshell=subshell)
     a.run("1 / 0", subshell=subshell)
@@ -578,6 +597,7 @@ def a_subshell_works_while_the_main_shell_is_busy(stage: Stage, a: Client) -> No
     a.ask("kernel_info_request", {}, header={"subshell_id": subshell})
     a.run("%subshell", subshell=subshell)
     stage.note(busy.idle)
+    stage.open_gate()
     a.finish(busy)
     a.run("x")
     a.ask("delete_subshell_request", {"subshell_id": subshell}, channel="control")
@@ -587,11 +607,12 @@ def a_subshell_works_while_the_main_shell_is_busy(stage: Stage, a: Client) -> No
 def an_aborted_queue_of_a_subshell(stage: Stage, a: Client) -> None:
     subshell = new_subshell(a)
     cells = [
-        a.execute("import time; print('begun', flush=True); time.sleep(0.3); 1 / 0", subshell=subshell),
+        a.execute(f"print('begun', flush=True); {stage.gate}; 1 / 0", subshell=subshell),
         a.execute("'never'", subshell=subshell),
     ]
     a.until(lambda: "begun" in cells[0].text)
     cells.append(a.execute("'in the main shell'"))
+    stage.open_gate()
     for one in cells:
         a.finish(one)
     a.run("'after'", subshell=subshell)
@@ -705,18 +726,18 @@ def the_debugger_s_prompt(stage: Stage, a: Client) -> None:
 
 # ---------------------------------------------------------------------- interrupts
 
-_BEGUN = "print('begun', flush=True)\n"
+_BEGUN = "print('begun', flush=True)"
 _LONG = {
-    "a busy loop": "while True: pass",
-    "time.sleep": "import time; time.sleep(30)",
-    "asyncio.sleep": "import asyncio; await asyncio.sleep(30)",
-    "a process": "import subprocess; subprocess.run(['sleep', '30'])",
-    "a shell line": "!sleep 30",
-    "a pipe": "import subprocess; subprocess.run(['sh', '-c', 'sleep 30 | cat'], capture_output=True)",
-    "a lock": "import threading; threading.Event().wait(30)",
-    "compiled code without the GIL": "import hashlib\nx = [hashlib.pbkdf2_hmac('sha256', b'a', b'b', 300_000) for _ in range(100)]",
-    "ctypes": "import ctypes; ctypes.CDLL(None).poll(0, 0, 30_000); import time; time.sleep(30)",
-    "a process pool": "import multiprocessing\np = multiprocessing.get_context('fork').Pool(1)\ntry:\n    p.apply(__import__('time').sleep, (30,))\nfinally:\n    p.terminate()",
+    "a busy loop": f"{_BEGUN}\nwhile True: pass",
+    "time.sleep": f"import time; {_BEGUN}; time.sleep(60)",
+    "asyncio.sleep": f"import asyncio; {_BEGUN}; await asyncio.sleep(60)",
+    "a process": "import subprocess; subprocess.run(['sh', '-c', 'echo begun; exec sleep 60'])",
+    "a shell line": "!echo begun; exec sleep 60",
+    "a pipe": "import subprocess; subprocess.run(['sh', '-c', 'echo begun >&2; sleep 60 | cat'], stdout=-1)",
+    "a lock": f"import threading; {_BEGUN}; threading.Event().wait(60)",
+    "compiled code without the GIL": f"import hashlib; {_BEGUN}\nx = [hashlib.pbkdf2_hmac('sha256', b'a', b'b', 300_000) for _ in range(200)]",
+    "ctypes": f"import ctypes, time; {_BEGUN}; ctypes.CDLL(None).poll(0, 0, 60_000); time.sleep(60)",
+    "a process pool": f"import multiprocessing, time\ndef work(): {_BEGUN}; time.sleep(60)\np = multiprocessing.get_context('fork').Pool(1)\ntry:\n    p.apply(work)\nfinally:\n    p.terminate()",
 }
 
 
@@ -724,14 +745,9 @@ def interrupted(name: str, by: str) -> None:
     """Register the check that this code is interrupted."""
 
     def play(stage: Stage, a: Client) -> None:
-        one = a.execute(_BEGUN + _LONG[name])
+        one = a.execute(_LONG[name])
         queued = a.execute("'queued'")
-        if by == "signal":
-            stage.interrupt(one)
-        else:
-            a.until(lambda: "begun" in one.text)
-            a.listen(0.15)
-            a.ask("interrupt_request", {}, channel="control")
+        stage.interrupt(one, by)
         if name == "asyncio.sleep":
             # ipykernel 7 notices the interrupt only when something else wakes its event loop.
             a.listen(0.3)
@@ -747,7 +763,6 @@ def interrupted(name: str, by: str) -> None:
 
 for _name in _LONG:
     interrupted(_name, "signal")
-for _name in ("time.sleep", "asyncio.sleep", "a process", "a busy loop"):
     interrupted(_name, "message")
 
 
@@ -760,22 +775,31 @@ def interrupt_of_an_idle_kernel(stage: Stage, a: Client) -> None:
     a.run("'after a message'")
 
 
-@check(ordered=False)
-def interrupt_of_prompts(stage: Stage, a: Client) -> None:
+def interrupted_prompts(stage: Stage, a: Client, by: str) -> None:
     for count, code in enumerate(
         ("input('wait? ')", "import getpass; getpass.getpass('w? ')", "import pdb; pdb.set_trace(); 1"), 1
     ):
         one = a.execute(code, allow_stdin=True)
         a.prompt(count)
         a.listen(0.1)
-        stage.interrupt()
-        a.listen(0.3)
+        stage.interrupt(by=by)
+        a.listen(0.5)
         if "pdb" in code and not one.idle:
             prompts = [heard for heard in a.log if heard.type == "input_request"]
             stage.note(len(prompts))
             a.answer(prompts[-1], "q")
         a.finish(one)
     a.run("'after'")
+
+
+@check(ordered=False)
+def interrupt_of_prompts_by_signal(stage: Stage, a: Client) -> None:
+    interrupted_prompts(stage, a, "signal")
+
+
+@check(ordered=False)
+def interrupt_of_prompts_by_message(stage: Stage, a: Client) -> None:
+    interrupted_prompts(stage, a, "message")
 
 
 @check()
@@ -806,7 +830,7 @@ def a_cell_may_catch_an_interrupt(stage: Stage, a: Client) -> None:
 @check()
 def a_cell_may_have_a_signal_handler(stage: Stage, a: Client) -> None:
     one = a.execute(
-        "import signal, time\nold = signal.signal(signal.SIGINT, lambda *_: print('handled', flush=True))\nprint('begun', flush=True)\nfor _ in range(8): time.sleep(0.1)\n_ = signal.signal(signal.SIGINT, old)"
+        "import signal, time\nhandled = []\nold = signal.signal(signal.SIGINT, lambda *_: handled.append(1))\nprint('begun', flush=True)\nwhile not handled: time.sleep(0.1)\nprint('handled')\n_ = signal.signal(signal.SIGINT, old)"
     )
     stage.interrupt(one)
     a.finish(one)
@@ -816,8 +840,9 @@ def a_cell_may_have_a_signal_handler(stage: Stage, a: Client) -> None:
 @check(ordered=False)
 def a_subshell_s_cell_and_an_interrupt(stage: Stage, a: Client) -> None:
     subshell = new_subshell(a)
-    one = a.execute("import time; print('begun', flush=True); time.sleep(1); 'went on'", subshell=subshell)
+    one = a.execute(f"print('begun', flush=True); {stage.gate}; 'went on'", subshell=subshell)
     stage.interrupt(one)
+    stage.open_gate()
     a.finish(one)
     a.ask("delete_subshell_request", {"subshell_id": subshell}, channel="control")
 

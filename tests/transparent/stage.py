@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from tests.harness import Kernel, Site
 from tests.transparent.compare import Scribe, Transcript
 from tests.transparent.talk import Client, Request
 
+#: A pipe in the kernel's folder.
+_GATE = "gate"
 #: Starts every check from In[1] with an empty namespace, but for what waits for a job.
 _FRESH = """
 def _fresh():
@@ -30,12 +33,23 @@ _fresh()
 
 @dataclass
 class Stage:
-    """A kernel, the clients that play, and what the check noted."""
+    """A kernel, the clients that play, and what the check noted.
+
+    Attributes
+    ----------
+    gate: a statement that waits until `open_gate`
+    """
 
     kernel: Kernel
     connection: dict[str, Any]
     clients: list[Client] = field(default_factory=list)
     notes: list[Any] = field(default_factory=list)
+    gate: str = f"gate = open({_GATE!r}).read()"
+
+    def __post_init__(self) -> None:
+        self._gate = self.kernel.folder / _GATE
+        if not self._gate.exists():
+            os.mkfifo(self._gate)
 
     def client(self, identity: bytes | None = None, topic: bytes = b"") -> Client:
         """One more front end."""
@@ -48,12 +62,29 @@ class Stage:
         """Have a value compared."""
         self.notes.append(value)
 
-    def interrupt(self, request: Request | None = None) -> None:
+    def open_gate(self) -> None:
+        """Let the code that waits at the gate go on, after what was sent has arrived."""
+        client = self.clients[0]
+        client.listen(0.2)
+        client.until(self._opened)
+
+    def _opened(self) -> bool:
+        try:
+            os.close(os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:  # nobody waits there yet
+            return False
+        return True
+
+    def interrupt(self, request: Request | None = None, by: str = "signal") -> None:
         """Interrupt as the front end's button does, once a cell has said that it begins."""
+        client = self.clients[0]
         if request is not None:
-            request.client.until(lambda: "begun" in request.text)
-            request.client.listen(0.15)  # so that it is well inside what follows
-        self.kernel.interrupt()
+            client.until(lambda: "begun" in request.text)
+            client.listen(0.5)  # so that it is well inside what follows
+        if by == "signal":
+            self.kernel.interrupt()
+        else:
+            client.ask("interrupt_request", {}, channel="control")
 
 
 Play = Callable[[Stage, Client], None]
