@@ -73,6 +73,7 @@ class LiveCell:
     ended: set when the job has ended and its names are delivered, or its failure is
     next_output: number of the next output to show
     refused: why the result wasn't taken, if it wasn't
+    after: tokens of the jobs whose names it took
     watchers: told when the job's summary changed
     """
 
@@ -89,6 +90,7 @@ class LiveCell:
         self.ended = asyncio.Event()
         self.next_output = 0
         self.refused = ""
+        self.after: list[str] = []
         self.watchers: list[Callable[[dict[str, Any]], None]] = []
         self._parent, self._screen = parent, screen
         self._panel = LivePanel(parent, screen)

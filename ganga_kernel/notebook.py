@@ -290,7 +290,6 @@ class Notebook:
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
-                "surely": captured["surely"],
                 "mutates": captured["mutates"],
                 **environment,
             },
@@ -317,9 +316,16 @@ class Notebook:
         live = self._cells[job["id"]] = LiveCell(
             job, asking.parent, self._screen, hints, folder, captured["namespace"]
         )
+        live.after = [one for one, *_ in after]
         self._pending.add(token)
         await self._bridge.call(
-            "place", names=binds, token=token, job=job["id"], behind=captured["behind"], number=asking.number
+            "place",
+            names=binds,
+            token=token,
+            job=job["id"],
+            behind=captured["behind"],
+            sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
+            number=asking.number,
         )
         self._spawn(self._follow(live))
         return live
@@ -433,6 +439,10 @@ class Notebook:
 
     async def _deliver(self, live: LiveCell, folder: Path) -> None:
         job = live.job
+        by_token = {one.job["token"]: one for one in self._cells.values()}
+        for token in live.after:  # its result may refer to what theirs brings
+            if token in by_token:
+                await by_token[token].ended.wait()
         answer = await self._bridge.call(
             "deliver",
             token=job["token"],

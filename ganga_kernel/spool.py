@@ -72,7 +72,12 @@ def secret(folder: Path) -> str:
 
 
 def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
-    """Tell a job's payload which results of other jobs to load: ``{"file": path, "names": [name, …]}``."""
+    """Tell a job's payload which results of other jobs to load, the first first.
+
+    Parameters
+    ----------
+    inputs: ``{"file": path, "names": […], "same": […]}``; see `ganga_kernel.payload.job.Input`
+    """
     described = json.loads((folder / "job.json").read_text())
     _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))
 

@@ -20,7 +20,15 @@ class Pending:
     Any use but `repr` raises an error that says which job it waits for.
     """
 
-    __slots__ = ("_ganga_behind", "_ganga_failure", "_ganga_job", "_ganga_name", "_ganga_old", "_ganga_token")
+    __slots__ = (
+        "_ganga_behind",
+        "_ganga_failure",
+        "_ganga_job",
+        "_ganga_name",
+        "_ganga_old",
+        "_ganga_token",
+        "_ganga_value",
+    )
 
     def __init__(self, name: str, token: str, job: int, old: Any, behind: frozenset[str]) -> None:
         self._ganga_name = name
@@ -28,6 +36,7 @@ class Pending:
         self._ganga_job = job
         self._ganga_old = old
         self._ganga_behind = behind
+        self._ganga_value = old
         self._ganga_failure = ""
 
     def __repr__(self) -> str:
@@ -86,6 +95,13 @@ def chain(pending: Pending) -> Iterator[Pending]:
         at = at._ganga_old
 
 
+def became(value: Any) -> Any:
+    """What was delivered for a placeholder; any other value is itself."""
+    while type(value) is Pending:
+        value = value._ganga_value
+    return value
+
+
 def base(pending: Pending) -> Any:
     """The value from before all jobs that may bind the name; `UNBOUND` if there is none."""
     *_, oldest = chain(pending)
@@ -105,6 +121,7 @@ def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:
 
 def settle(namespace: dict[str, Any], name: str, pending: Pending, value: Any) -> None:
     """Put a value in the place of a placeholder: in the namespace, or as the old value of a later one."""
+    pending._ganga_value = value
     at: Any = namespace.get(name, UNBOUND)
     if at is pending:
         if value is UNBOUND:

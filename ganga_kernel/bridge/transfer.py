@@ -27,6 +27,8 @@ _SECRET = re.compile(
 _SHOWN = re.compile(r"_\d+")
 _LAST_VALUES = frozenset({"_", "__", "___", "_oh", "Out"})
 
+#: What jobs were sent, as objects, by the job's token.
+_sent: dict[str, dict[str, Any]] = {}
 #: Names that were made pending, by the job's token, and the In[n] of its cell.
 _placed: dict[str, frozenset[str]] = {}
 _numbers: dict[str, int] = {}
@@ -88,9 +90,10 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
-    - ``after``: ``[token, [name, …]]`` for each job whose names the cell needs, the oldest first;
-    - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
-      whose objects it changes; ``behind``: names that what it binds may read later;
+    - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
+      the second names are inputs of that job that this one gets as well, the same objects;
+    - ``binds``: names that become pending; ``mutates``: those whose objects the cell changes; ``behind``:
+      names that what it binds may read later;
     - the environment.
     """
     shell = get_ipython()
@@ -124,9 +127,8 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
         "namespace": path,
         "names": dumped.sizes,
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
-        "after": _after(pending),
+        "after": _after(pending, namespace, wanted),
         "binds": sorted(binds),
-        "surely": sorted(found.surely),
         "mutates": sorted(mutates | aliases),
         "behind": sorted(behind),
         "environment": _environment(shell),
@@ -160,13 +162,20 @@ def _behind(
     return (set(dumped.sizes) - wanted) | inner | code
 
 
-def _after(pending: dict[str, placeholders.Pending]) -> list[list[Any]]:
-    """The jobs that must be done first, the oldest first, with the names to take from each."""
-    wanted: dict[tuple[int, str], set[str]] = {}
+def _after(
+    pending: dict[str, placeholders.Pending], namespace: dict[str, Any], wanted: set[str]
+) -> list[list[Any]]:
+    """The jobs that must be done first, the oldest first, with the names to take from each; see `capture`."""
+    jobs: dict[tuple[int, str], set[str]] = {}
     for name, value in pending.items():
         for one in placeholders.chain(value):
-            wanted.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
-    return [[token, sorted(found)] for (_, token), found in sorted(wanted.items())]
+            jobs.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
+
+    def same(token: str) -> list[str]:
+        sent = _sent.get(token, {})
+        return sorted(name for name in wanted & set(sent) if namespace[name] is sent[name])
+
+    return [[token, sorted(found), same(token)] for (_, token), found in sorted(jobs.items())]
 
 
 def _write(
@@ -186,14 +195,17 @@ def _write(
     return dumped, final
 
 
-def place(names: list[str], token: str, job: int, behind: list[str], number: int) -> None:
+def place(names: list[str], token: str, job: int, behind: list[str], sent: list[str], number: int) -> None:
     """Make names pending until the job delivers.
 
     Parameters
     ----------
     behind: names that the values may read, see `capture`
+    sent: names whose values the job gets, and may refer to in its result
     number: the cell's In[n]
     """
+    namespace = _namespace()
+    _sent[token] = {name: namespace[name] for name in sent if name in namespace}
     placeholders.place(_namespace(), names, token, job, frozenset(behind))
     _placed[token] = frozenset(names)
     _numbers[token] = number
@@ -222,9 +234,10 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     owned = placeholders.owned(namespace, token)
     if not pickling.verify(path, key, signature):
         return _refused(owned, "the result file isn't what the job wrote (its signature is wrong)")
+    referred = {name: placeholders.became(value) for name, value in _sent.pop(token, {}).items()}
     try:
         with open(path, "rb") as file:
-            arrived = dict(pickling.load_pairs(file, namespace))
+            arrived = dict(pickling.load_pairs(file, namespace, referred))
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     expected = _placed.pop(token, frozenset())
@@ -278,6 +291,7 @@ def _as_sent(names: set[str], sent: str) -> set[str]:
 def fail(token: str, reason: str) -> None:
     """The job failed: its names say so from now on."""
     namespace = _namespace()
+    _sent.pop(token, None)
     for name, pending in placeholders.owned(namespace, token).items():
         if _SHOWN.fullmatch(name):
             placeholders.restore(namespace, name, pending)

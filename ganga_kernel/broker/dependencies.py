@@ -29,12 +29,12 @@ def inherited(failed: dict[str, Any]) -> dict[str, Any]:
     return {**error, "traceback": [needed_in_vain(failed), *error["traceback"]]}
 
 
-def bring(folder: Path, sources: list[tuple[dict[str, Any], list[str]]]) -> None:
+def bring(folder: Path, sources: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     """Put the results of the jobs before it into a job's folder, once they are seen to be genuine.
 
     Parameters
     ----------
-    sources: for each job, the oldest first: its summary, and the names to take from it
+    sources: for each job, the oldest first: its summary, and what to take (`spool.add_inputs`)
 
     Raises
     ------
@@ -42,7 +42,7 @@ def bring(folder: Path, sources: list[tuple[dict[str, Any], list[str]]]) -> None
     OSError: it can't be read.
     """
     inputs = []
-    for job, names in sources:
+    for job, wanted in sources:
         theirs = Path(job["folder"])
         result = theirs / job["result"]["file"]
         if not pickling.verify(result, spool.secret(theirs), job["result"]["signature"]):
@@ -52,7 +52,7 @@ def bring(folder: Path, sources: list[tuple[dict[str, Any], list[str]]]) -> None
             )
         mine = folder / f"{job['token']}.result"
         _link(result, mine)
-        inputs.append({"file": str(mine), "names": names})
+        inputs.append({"file": str(mine), **wanted})
     spool.add_inputs(folder, inputs)
 
 

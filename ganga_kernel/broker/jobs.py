@@ -193,9 +193,11 @@ class Jobs:
         elif self._store.begin_handing(job["id"]):
             await self._hand_one(job)
 
-    def _sources(self, job: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
-        """The jobs that this one needs, and the names that it takes from each."""
-        return [(self._by_token(token), names) for token, names in job["after"]]
+    def _sources(self, job: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The jobs that this one needs, and what it takes from each."""
+        return [
+            (self._by_token(token), {"names": names, "same": same}) for token, names, same in job["after"]
+        ]
 
     def _by_token(self, token: str) -> dict[str, Any]:
         found = self._store.by_token(token)

@@ -33,7 +33,7 @@ from ..settings import GangaKernel
 #: Version of the protocol; both sides must have the same.
 PROTOCOL = 2
 
-#: The fields of a submitted job. `after`: ``[token, [name, …]]`` for each job whose names it takes.
+#: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
     "names", "tasks", "python", "after",

@@ -17,6 +17,8 @@ _FIXED = (
     type(None), bool, int, float, complex, str, bytes, range, type, types.ModuleType, types.FunctionType,
     types.BuiltinFunctionType,
 )  # fmt: skip
+#: Those of them that have no identity that matters.
+_ATOMS = tuple(kind for kind in _FIXED if kind is not types.FunctionType)
 #: Objects that many values share without being connected by it.
 _COMMON = (*_FIXED, tuple, frozenset, types.CodeType)
 
@@ -33,38 +35,41 @@ def is_fixed(value: Any) -> bool:
     return isinstance(value, _FIXED)
 
 
+def has_identity(value: Any) -> bool:
+    """Whether it matters which object the value is."""
+    return not isinstance(value, _ATOMS)
+
+
 def connected(names: Iterable[str], others: Iterable[str], namespace: dict[str, Any]) -> set[str]:
-    """Those of `others` that share a mutable object with one of `names`, or with one that does."""
-    reached = _Objects()
-    for name in names:
-        reached.add(_objects(namespace[name], namespace))
-    left = {name: _objects(namespace[name], namespace) for name in others}
+    """Those of `others` that share an inner object with one of `names`, or with one that does.
+
+    To share the value of one of `others` itself doesn't count: that can be referred to by its name.
+    """
+    left = {name: namespace[name] for name in others}
     found: set[str] = set()
     while True:
-        new = {name for name, objects in left.items() if reached.meets(objects)}
+        whole = {id(value): name for name, value in left.items()}
+        reached: dict[int, Any] = {}  # kept alive, so that no object takes another's identity
+        for name in (*names, *found):
+            reached.update(_objects(namespace[name], namespace, whole))
+        inner = {name: _objects(value, namespace, _without(whole, value)) for name, value in left.items()}
+        new = {name for name, objects in inner.items() if not reached.keys().isdisjoint(objects)}
         if not new:
             return found
-        for name in new:
-            reached.add(left.pop(name))
         found |= new
+        for name in new:
+            del left[name]
 
 
-class _Objects:
-    """Objects by identity. They are kept alive, so that none takes another's identity."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Any] = {}
-
-    def add(self, objects: Mapping[int, Any]) -> None:
-        self._known.update(objects)
-
-    def meets(self, objects: Mapping[int, Any]) -> bool:
-        return not self._known.keys().isdisjoint(objects)
+def _without(whole: dict[int, str], value: Any) -> dict[int, str]:
+    return {key: name for key, name in whole.items() if key != id(value)}
 
 
-def _objects(value: Any, namespace: dict[str, Any]) -> dict[int, Any]:
-    """The mutable objects that a value consists of, by identity."""
-    pickler = pickling.plain_pickler(_Checksum(), namespace, lambda _: None)
+def _objects(value: Any, namespace: dict[str, Any], whole: Mapping[int, str]) -> dict[int, Any]:
+    """The mutable objects that a value consists of, by identity; those in `whole` are not looked into."""
+    if id(value) in whole:
+        return {}
+    pickler = pickling.plain_pickler(_Checksum(), namespace, lambda _: None, whole)
     _dumped(pickler, value)
     seen = [value, *(one for _, one in pickler.memo.copy().values())]
     seen = [pickling.owner_of(one) if pickling.is_array(one) else one for one in seen]

@@ -14,6 +14,22 @@ class PayloadError(Exception):
 
 
 @dataclass(frozen=True)
+class Input:
+    """What to take from the result of another job.
+
+    Attributes
+    ----------
+    file: the result
+    names: the names to take
+    same: inputs of that job that this one has as the same objects, under the same names
+    """
+
+    file: Path
+    names: list[str]
+    same: list[str]
+
+
+@dataclass(frozen=True)
 class Job:
     """What to run, and where.
 
@@ -28,8 +44,7 @@ class Job:
     sys_path: its import path
     python: its interpreter
     python_version: its major, minor and micro version
-    inputs: result files of the jobs before this one, the first first, and the names to take from each
-    surely: names that the cell surely binds
+    inputs: what to take from the results of the jobs before this one, the first first
     mutates: names that it may change in place
     colors: IPython's colour scheme there
     """
@@ -43,8 +58,7 @@ class Job:
     sys_path: list[str]
     python: str
     python_version: tuple[int, ...]
-    inputs: list[tuple[Path, list[str]]]
-    surely: list[str]
+    inputs: list[Input]
     mutates: list[str]
     colors: str | None
 
@@ -68,8 +82,10 @@ class Job:
                 sys_path=list(described["sys_path"]),
                 python=described["python"],
                 python_version=tuple(described["python_version"]),
-                inputs=[(_here(path, one["file"]), list(one["names"])) for one in described["inputs"]],
-                surely=list(described["surely"]),
+                inputs=[
+                    Input(_here(path, one["file"]), list(one["names"]), list(one["same"]))
+                    for one in described["inputs"]
+                ],
                 mutates=list(described["mutates"]),
                 colors=described.get("colors"),
             )

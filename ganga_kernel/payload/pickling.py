@@ -13,6 +13,9 @@ that their code names are dumped as names in their own right.
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
 
+An object that the reader has, an input of the cell that came through it unchanged, goes as a reference,
+so that it stays the very object that it is there.
+
 Order matters to a value whose unpickling runs code of the notebook, such as a ``__setstate__`` that
 uses ``np``. So functions, classes and modules come first, and when a value turns out to bring code
 with it that names globals not yet written, the dump starts again with those before it.
@@ -57,6 +60,7 @@ __all__ = [
 
 _FORMAT = ("ganga-kernel namespace", 2)
 _NAMESPACE_ID = "ganga-kernel namespace"
+_REFERENCE = "ganga-kernel input"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
 #: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
@@ -99,10 +103,12 @@ class Dumped(NamedTuple):
     sizes: by name, in the order of the stream, about how many bytes its value takes there; what
         several names share counts for the first of them
     unpicklable: by name, why its value can't be pickled
+    referred: names of the reader's that it refers to
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
+    referred: set[str]
 
 
 def dump_namespace(
@@ -112,6 +118,7 @@ def dump_namespace(
     skip: frozenset[str] = frozenset(),
     instead: Mapping[str, Any] = MappingProxyType({}),
     gone: Iterable[str] = (),
+    references: Mapping[int, str] = MappingProxyType({}),
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -128,6 +135,7 @@ def dump_namespace(
     skip: names that are not written although code refers to them
     instead: values to write in the place of the namespace's
     gone: names that the reader is to delete
+    references: by identity, objects that the reader has, and their names there
 
     Raises
     ------
@@ -135,7 +143,7 @@ def dump_namespace(
     OSError: the file can't be written.
     """
     start = file.tell()
-    plan = _Plan(namespace, [name for name in names if name in namespace], skip, instead)
+    plan = _Plan(namespace, [name for name in names if name in namespace], skip, instead, references)
     while True:
         dumped = _dump_once(plan, file, gone)
         if dumped is not None:
@@ -145,7 +153,10 @@ def dump_namespace(
 
 
 def load_namespace(
-    file: IO[bytes], namespace: dict[str, Any], names: frozenset[str] | None = None
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    names: frozenset[str] | None = None,
+    referred: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -154,6 +165,7 @@ def load_namespace(
     Parameters
     ----------
     names: those that are wanted; None for all
+    referred: what the stream refers to by name
 
     Raises
     ------
@@ -161,7 +173,7 @@ def load_namespace(
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace):
+    for name, value in load_pairs(file, namespace, referred):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -172,7 +184,9 @@ def load_namespace(
     return loaded
 
 
-def load_pairs(file: IO[bytes], namespace: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def load_pairs(
+    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
 
@@ -180,7 +194,7 @@ def load_pairs(file: IO[bytes], namespace: dict[str, Any]) -> Iterator[tuple[str
     does.
     """
     import_cloudpickle()
-    unpickler = _Unpickler(file, namespace)
+    unpickler = _Unpickler(file, namespace, referred)
     if _load(unpickler, namespace, None) != _FORMAT:
         raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
     while True:
@@ -214,12 +228,18 @@ class _Plan:
     """What a dump knows about the names. It learns from every attempt."""
 
     def __init__(
-        self, namespace: dict[str, Any], names: list[str], skip: frozenset[str], instead: Mapping[str, Any]
+        self,
+        namespace: dict[str, Any],
+        names: list[str],
+        skip: frozenset[str],
+        instead: Mapping[str, Any],
+        references: Mapping[int, str],
     ) -> None:
         self.namespace = namespace
         self.names = names
         self.skip = skip
         self._instead = instead
+        self.references = references
         self.unpicklable: dict[str, str] = {}
         #: Arrays that own what several arrays of the dump show, by identity.
         self.shared: set[int] = set()
@@ -308,7 +328,8 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
     for name in gone:
         pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
-    return Dumped({n: s for n, s in sizes.items() if n not in plan.unpicklable}, plan.unpicklable)
+    written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
+    return Dumped(written, plan.unpicklable, pickler.referred)
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -413,11 +434,16 @@ def _pickler_class() -> Any:
             #: For each array that owns numbers, the first one met that shows them.
             self._shown_by: dict[int, int] = {}
             self.owners_of_several: set[int] = set()
+            self.referred: set[str] = set()
 
-        def persistent_id(self, obj: Any) -> str | None:
+        def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
                 return _NAMESPACE_ID
-            return None
+            name = self._plan.references.get(id(obj))
+            if name is None:
+                return None
+            self.referred.add(name)
+            return _REFERENCE, name
 
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) is types.CodeType:
@@ -439,7 +465,8 @@ def _pickler_class() -> Any:
             owner = owner_of(array)
             if self._shown_by.setdefault(id(owner), id(array)) != id(array):
                 self.owners_of_several.add(id(owner))
-            sharing = owner is not array and id(owner) in self._plan.shared
+            elsewhere = id(owner) in self._plan.shared or id(owner) in self._plan.references
+            sharing = owner is not array and elsewhere
             if not sharing or not owner.flags.c_contiguous or owner.dtype.hasobject:
                 return NotImplemented
             start = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
@@ -466,14 +493,19 @@ def owner_of(array: Any) -> Any:
     return array
 
 
-def plain_pickler(file: Any, namespace: dict[str, Any], take_buffer: Callable[[Any], object]) -> Any:
+def plain_pickler(
+    file: Any,
+    namespace: dict[str, Any],
+    take_buffer: Callable[[Any], object],
+    references: Mapping[int, str] = MappingProxyType({}),
+) -> Any:
     """A pickler for single values of a namespace, with its large buffers apart.
 
     Raises
     ------
     DependencyError: cloudpickle is missing or too old.
     """
-    return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}), take_buffer)
+    return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, references), take_buffer)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -484,17 +516,19 @@ class _Unpickler(pickle.Unpickler):
     class that comes back as a name of its own is changed.
     """
 
-    def __init__(self, file: IO[bytes], namespace: dict[str, Any]) -> None:
+    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
         super().__init__(file)
-        self._namespace = namespace
+        self._namespace, self._referred = namespace, referred
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
         #: Classes that are here already, and how to set their attributes, by id.
         self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
 
     def persistent_load(self, pid: Any) -> Any:
-        if pid != _NAMESPACE_ID:
-            raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
-        return self._namespace
+        if pid == _NAMESPACE_ID:
+            return self._namespace
+        if isinstance(pid, tuple) and pid[0] == _REFERENCE and pid[1] in self._referred:
+            return self._referred[pid[1]]
+        raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)

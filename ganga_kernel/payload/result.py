@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable
+from typing import IO, Any, Iterable, NamedTuple
 
 from . import changes, pickling
 
 _MISSING = object()
+_PLACE = struct.Struct(">Q")
 #: What IPython keeps for itself: In, Out, _, __, _i, _ih, _7, _i7, … and Python: __name__, …
 _BOOKKEEPING = re.compile(r"(In|Out|exit|quit|get_ipython|_+|_(i+|ih|oh|dh|\d+|i\d+)|__.*__)\Z")
+
+
+class Outcome(NamedTuple):
+    """What a cell left.
+
+    Attributes
+    ----------
+    names: names that it bound, or whose objects it changed
+    deleted: inputs that it deleted
+    unchanged: by identity, inputs that it left as they were, and their names
+    """
+
+    names: list[str]
+    deleted: list[str]
+    unchanged: dict[int, str]
 
 
 class Before:
@@ -20,50 +37,37 @@ class Before:
 
     Parameters
     ----------
-    surely: names that the cell surely binds anew; their values are not kept alive
     mutates: names of which syntax or type tell that the cell may change them in place
     hidden: names that the shell put there
     """
 
-    def __init__(
-        self,
-        namespace: dict[str, Any],
-        surely: Iterable[str],
-        mutates: Iterable[str],
-        hidden: dict[str, Any],
-    ) -> None:
-        self._surely, self._mutates, self._hidden = set(surely), set(mutates), hidden
-        kept = {name: value for name, value in namespace.items() if name not in self._surely}
-        self._values = kept
-        self._inputs = {n for n, v in kept.items() if v is not hidden.get(n, _MISSING) and _own(n)}
+    def __init__(self, namespace: dict[str, Any], mutates: Iterable[str], hidden: dict[str, Any]) -> None:
+        self._mutates, self._hidden = set(mutates), hidden
+        self._values = dict(namespace)
+        self._inputs = {n for n, v in namespace.items() if v is not hidden.get(n, _MISSING) and _own(n)}
         self._checksums = {
-            name: changes.checksum(kept[name], namespace) for name in self._inputs if self._can_change(name)
+            name: changes.checksum(namespace[name], namespace)
+            for name in self._inputs
+            if name in self._mutates or not changes.is_fixed(namespace[name])
         }
 
-    def _can_change(self, name: str) -> bool:
-        return name in self._mutates or not changes.is_fixed(self._values[name])
+    def outcome(self, namespace: dict[str, Any]) -> Outcome:
+        """What the cell left in the namespace.
 
-    def changed(self, namespace: dict[str, Any]) -> list[str]:
-        """The names that the cell bound, or whose objects it changed.
-
-        With a changed object come the names of all that share it, so that they share it there as well.
+        With a changed object come the names of all inputs that share a part of it, so that they share it in
+        the notebook as well.
         """
         bound = {name for name in namespace if self._is_bound(name, namespace[name])}
-        same = {name for name in self._inputs & set(namespace) if name not in bound}
-        inside = {name for name in same if self._is_changed(name, namespace)}
-        found = bound | inside
-        rest = {name for name in same - inside if not changes.is_fixed(namespace[name])}
-        if found and rest:
-            found |= changes.connected(found, rest, namespace)
-        return sorted(found)
-
-    def deleted(self, namespace: dict[str, Any]) -> list[str]:
-        """The inputs that the cell deleted."""
-        return sorted(self._inputs - set(namespace))
+        same = self._inputs & set(namespace) - bound
+        changed = bound | {name for name in same if self._is_changed(name, namespace)}
+        free = {name for name in same - changed if changes.has_identity(namespace[name])}
+        if changed and free:
+            joined = changes.connected(changed, free, namespace)
+            changed, free = changed | joined, free - joined
+        unchanged = {id(namespace[name]): name for name in free}
+        return Outcome(sorted(changed), sorted(self._inputs - set(namespace)), unchanged)
 
     def _is_bound(self, name: str, value: Any) -> bool:
-        if name in self._surely:
-            return True
         return (
             value is not self._values.get(name, _MISSING)
             and value is not self._hidden.get(name, _MISSING)
@@ -84,23 +88,27 @@ def _own(name: str) -> bool:
     return not _BOOKKEEPING.match(name)
 
 
-def write(
-    path: Path, namespace: dict[str, Any], names: list[str], deleted: list[str], key: str
-) -> dict[str, Any]:
-    """Write names to a result file, and return what the end event says about it.
+def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dict[str, Any]:
+    """Write a result file, and return what the end event says about it.
 
-    Only `names` travel: what their functions refer to besides is in the notebook already. The file
-    appears as a whole, or not at all.
+    Only the names of the outcome travel: what their functions refer to besides is in the notebook already.
+    Unchanged inputs are referred to; for a reader that hasn't got them they follow, in a stream of their
+    own, whose place the last eight bytes tell. The file appears as a whole, or not at all.
 
     Raises
     ------
     OSError: the file can't be written.
     """
-    skip = frozenset(namespace).difference(names)
+    skip = frozenset(namespace).difference(left.names)
     handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=str(path.parent))
     try:
         with os.fdopen(handle, "wb") as file:
-            pickling.dump_namespace(namespace, names, file, skip, gone=deleted)
+            dumped = pickling.dump_namespace(
+                namespace, left.names, file, skip, gone=left.deleted, references=left.unchanged
+            )
+            end = file.tell()
+            pickling.dump_namespace(namespace, sorted(dumped.referred), file, frozenset(namespace))
+            file.write(_PLACE.pack(end))
         signature = pickling.sign(temporary, key)
         size = Path(temporary).stat().st_size
         Path(temporary).replace(path)
@@ -108,6 +116,22 @@ def write(
         Path(temporary).unlink()
         raise
     return {"file": path.name, "size": size, "signature": signature}
+
+
+def load(file: IO[bytes], namespace: dict[str, Any], names: Iterable[str], same: Iterable[str]) -> None:
+    """Load names of another cell's result into a namespace.
+
+    Parameters
+    ----------
+    same: inputs of that cell that are the same objects in this namespace, under the same names
+    """
+    file.seek(-_PLACE.size, os.SEEK_END)
+    (place,) = _PLACE.unpack(file.read())
+    file.seek(place)
+    referred = dict(pickling.load_pairs(file, namespace))
+    referred.update((name, namespace[name]) for name in same if name in namespace)
+    file.seek(0)
+    pickling.load_namespace(file, namespace, frozenset(names), referred)
 
 
 def write_empty(path: Path) -> None:

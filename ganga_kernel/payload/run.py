@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import types
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Callable
 
 from . import environment, imports, pickling, result, stdin
 from .events import EventStream
@@ -68,7 +69,7 @@ class Payload:
         shell.choose_matplotlib_backend()
         self._runner = runner = shell.Runner(module, outputs, job.colors)
         self._load(job, module.__dict__)
-        before = result.Before(module.__dict__, job.surely, job.mutates, runner.hidden())
+        before = result.Before(module.__dict__, job.mutates, runner.hidden())
         error = runner.run(job.source, job.execution_count)
         if os.getpid() != self._pid:  # a child that the cell forked came to the cell's end
             outputs.flush()
@@ -115,15 +116,17 @@ class Payload:
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, namespace, None)
-        for path, names in job.inputs:
-            self._load_file(path, namespace, frozenset(names))
+        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace))
+        for one in job.inputs:
+            self._load_file(
+                one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
+            )
         imports.import_submodules(job.source, namespace)
 
-    def _load_file(self, path: Path, namespace: dict[str, Any], names: frozenset[str] | None) -> None:
+    def _load_file(self, path: Path, load: Callable[[IO[bytes]], object]) -> None:
         try:
             with path.open("rb") as file:
-                pickling.load_namespace(file, namespace, names)
+                load(file)
         except OSError as error:
             raise PayloadError(
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
@@ -139,11 +142,11 @@ class Payload:
         self, job: Job, before: result.Before, namespace: dict[str, Any], key: str
     ) -> dict[str, Any]:
         try:
-            names = before.changed(namespace)
+            left = before.outcome(namespace)
             shown = f"_{job.execution_count}"  # the last expression's value, as IPython names it
             if shown in namespace:
-                names.append(shown)
-            return result.write(self._result_file, namespace, names, before.deleted(namespace), key)
+                left.names.append(shown)
+            return result.write(self._result_file, namespace, left, key)
         except OSError as error:
             raise self._no_result(error) from error
         except pickling.DependencyError as error:

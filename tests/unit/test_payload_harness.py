@@ -82,7 +82,6 @@ def prepare(
         "python": sys.executable,
         "python_version": list(sys.version_info[:3]),
         "inputs": [],
-        "surely": [],
         "mutates": [],
         "colors": None,
         **changes,
