@@ -67,7 +67,7 @@ def of_job(live: LiveCell) -> Failure | None:
         if not live.refused:
             return None
         why = f"The result of job {job['id']} was not taken: {live.refused}."
-        return Failure("ResultRefused", why, [f"\x1b[31mResultRefused\x1b[0m: {why}"])
+        return Failure("ResultRefused", why, [f"\x1b[31mResultRefused\x1b[0m: {why}"], shown=True)
     error = error_of(job)
     assert error is not None
     return Failure(**error, shown=True)

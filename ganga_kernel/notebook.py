@@ -424,7 +424,7 @@ class Notebook:
             else:
                 await self._fail(live)
         except (GangaKernelError, OSError, ValueError) as error:
-            live.refuse_delivery(str(error))
+            self._refuse(live, str(error))
         finally:
             live.draw()
             live.ended.set()
@@ -452,7 +452,7 @@ class Notebook:
             sent=live.sent,
         )
         if "error" in answer:
-            live.refuse_delivery(answer["error"])
+            self._refuse(live, answer["error"])
             return
         self._pending.discard(job["token"])
         if answer["kept"]:
@@ -464,6 +464,13 @@ class Notebook:
         for name, reason in answer["unavailable"].items():
             live.hints.append(f"{name} could not come back: {reason}")
         self._spawn(self._broker.ask("delivered", job=job["id"]))
+
+    def _refuse(self, live: LiveCell, why: str) -> None:
+        """The result isn't taken: the panel says why, and below it stands an error, as for a failed job."""
+        live.refuse_delivery(why)
+        failure = failures.of_job(live)
+        if live.job["state"] == "done" and failure is not None:
+            live.show_error(failure.ename, failure.evalue, failure.traceback)
 
     # ------------------------------------------------------------------ housekeeping
 
