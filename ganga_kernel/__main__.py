@@ -25,12 +25,15 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         return 0
     from . import install
+    from .headless import command
 
     parser = argparse.ArgumentParser(
         prog="ganga-kernel", description="A Jupyter kernel whose tagged cells run on the grid."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    install.add_parser(parser.add_subparsers(dest="command", required=True))
+    commands = parser.add_subparsers(dest="command", required=True)
+    install.add_parser(commands)
+    command.add_parser(commands)
     found = parser.parse_args(arguments)
     return int(found.run(found))
 

@@ -6,6 +6,9 @@
     │   └── CellError             a cell that can't run as a batch cell
     ├── SettingsError             a configuration file that can't be used
     ├── InstallError              the kernelspec can't be installed
+    ├── RunError                  a notebook can't be run without a browser
+    │   ├── RunFailed             a cell or a job failed, or the kernel died
+    │   └── RunInterrupted        the user ended the run
     ├── KernelStartError          the notebook's own kernel can't be started
     ├── BrokerError               the broker, or the way to it
     │   ├── BrokerUnavailable     it can't be started or doesn't answer
@@ -64,6 +67,24 @@ class SettingsError(GangaKernelError):
 
 class InstallError(GangaKernelError):
     """The kernelspec can't be installed."""
+
+
+class RunError(GangaKernelError):
+    """A notebook can't be run without a browser. `exit_code` is that of ``ganga-kernel run``."""
+
+    exit_code = 2
+
+
+class RunFailed(RunError):
+    """A cell or a job of the notebook failed, or its kernel died."""
+
+    exit_code = 1
+
+
+class RunInterrupted(RunError):
+    """The user ended the run."""
+
+    exit_code = 130
 
 
 class KernelStartError(GangaKernelError):

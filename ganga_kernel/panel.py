@@ -45,6 +45,12 @@ def metadata(job: Job) -> dict[str, Any]:
     return {"ganga_kernel": {"role": "panel", "job": job["id"]}}
 
 
+def job_of(metadata: Mapping[str, Any]) -> int | None:
+    """The job whose panel an output with this metadata is; None if it is no panel."""
+    ours = metadata.get("ganga_kernel", {})
+    return int(ours["job"]) if ours.get("role") == "panel" else None
+
+
 def as_text(job: Job, now: float, hints: list[str]) -> str:
     """The panel for a console."""
     lines = [f"Job {job['id']}: {job['state']} ({', '.join(_facts(job))})"]
@@ -52,6 +58,11 @@ def as_text(job: Job, now: float, hints: list[str]) -> str:
     if not ended(job["state"]):
         lines.append(f"  As of {_clock(now)}. {_refresh(job)}")
     return "\n".join(lines)
+
+
+def state_in(text: str) -> str:
+    """The state that a panel's text tells."""
+    return text.split(" ", 3)[2]
 
 
 def as_html(job: Job, now: float, hints: list[str]) -> str:

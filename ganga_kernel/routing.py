@@ -67,10 +67,16 @@ def route(code: str, metadata: Mapping[str, Any]) -> BatchCell | MagicCell | Non
             return _from_magic(code, metadata)
         if name in MAGICS and percent == "%":
             return MagicCell(name)
-    tags = [*_tags(metadata), *_source_tags(code)]
+    tags = [*cell_tags(metadata), *_source_tags(code)]
     if not any(tag == "batch" or tag.startswith("batch:") for tag in tags):
         return None
     return BatchCell(code, "", _options(tags), _metadata_options(metadata))
+
+
+def cell_tags(metadata: Mapping[str, Any]) -> list[str]:
+    """The tags of a cell's metadata."""
+    tags = metadata.get("tags", [])
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def _first_magic(code: str) -> re.Match[str] | None:
@@ -85,13 +91,7 @@ def _from_magic(code: str, metadata: Mapping[str, Any]) -> BatchCell:
     at = next(i for i, line in enumerate(lines) if line.strip())
     rest = lines[at].strip()[len("%%batch") :].strip()
     lines[at] = ""
-    return BatchCell("\n".join(lines), rest, _options(_tags(metadata)), _metadata_options(metadata))
-
-
-def _tags(metadata: Mapping[str, Any]) -> list[str]:
-    """The tags of the cell's metadata."""
-    tags = metadata.get("tags", [])
-    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    return BatchCell("\n".join(lines), rest, _options(cell_tags(metadata)), _metadata_options(metadata))
 
 
 def _metadata_options(metadata: Mapping[str, Any]) -> dict[str, Any]:

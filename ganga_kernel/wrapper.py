@@ -5,7 +5,6 @@ The inner kernel takes longest to start: it is on its way before anything big is
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -13,12 +12,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SettingsError
 from .folders import private_folder, runtime_folder, sweep
+from .imports import unloaded
 from .inner import InnerKernel, cause_of_death
 from .version import __version__
 
@@ -105,7 +104,7 @@ class Wrapper:
     def _serve(self) -> None:
         from .calls import Bridge
 
-        with _unloaded("ipywidgets"):  # MetaKernel loads it with itself; `controls` does when it is needed
+        with unloaded("ipywidgets"):  # MetaKernel loads it with itself; `controls` does when it is needed
             from .kernel import GangaKernelApp
 
         self._app = app = GangaKernelApp.instance(outstream_class=None, log_level="ERROR")
@@ -144,16 +143,6 @@ class Wrapper:
             loop.add_callback(loop.stop)
         else:
             os._exit(1)  # still starting: there is nothing to lose yet
-
-
-@contextlib.contextmanager
-def _unloaded(module: str) -> Iterator[None]:
-    """Let an import of that module fail meanwhile, as if it weren't installed."""
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]
 
 
 def _settings() -> GangaKernel | SettingsError:

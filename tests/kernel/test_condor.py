@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Kernel, make_site
+from tests.notebooks import MEETING, code, panel, run, texts, write
 from tests.pool import Pool
 
 
@@ -143,3 +144,18 @@ def test_a_requirement_that_doesn_t_parse_is_refused_and_hurts_nobody(kernel: Ke
     assert kernel.run("refused").error.startswith("JobRefused")
     kernel.batch("fine = 1")
     assert kernel.run("fine").value == "1"
+
+
+def test_without_a_browser_tagged_cells_run_side_by_side_in_the_pool(kernel: Kernel) -> None:
+    notebook = write(
+        kernel.site.root / "notebooks" / "meeting.ipynb",
+        code(MEETING),
+        code("meet('first', 'second')\nprint('they met')", "batch"),
+        code("meet('second', 'first')\nimport os\nslot = os.environ['_CONDOR_SLOT']", "batch"),
+        code("slot"),
+    )
+    ran = run(kernel.site, notebook)
+    assert ran.exit_code == 0, ran.said
+    _, first, second, last = ran.cells
+    assert all(": done (HTCondor, cluster" in panel(cell) for cell in (first, second))
+    assert texts(first) == "they met\n" and "slot" in last.outputs[0].data["text/plain"]

@@ -30,6 +30,13 @@ def test_every_state_has_a_panel_and_the_unfinished_say_how_to_refresh(state: st
     assert state in panel.as_html(job(state), 1e9 + 70, [])
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_a_saved_panel_tells_its_job_and_state(state: str) -> None:
+    text = panel.bundle(job(state, host="a: b ("), 1e9 + 70, ["Sent 3 GB."])["text/plain"]
+    assert (panel.job_of(panel.metadata(job(state))), panel.state_in(text)) == (3, state)
+    assert panel.job_of({}) is panel.job_of({"ganga_kernel": {"role": "buttons"}}) is None
+
+
 class _Tags(html.parser.HTMLParser):
     """Collects tags and attributes."""
 
