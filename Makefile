@@ -24,7 +24,10 @@ help:
 	@echo 'make clean   remove the environment and everything that was built'
 
 demo: $(VENV)/demo
-	@$(PY) examples/demo.py
+	@mkdir -p build/demo
+	@$(PY) -m ganga_kernel run examples/quickstart.ipynb -o build/demo/quickstart.ipynb
+	@$(PY) -m nbconvert --log-level ERROR --to html build/demo/quickstart.ipynb
+	@echo 'The same as HTML is in build/demo/quickstart.html.'
 
 test: lint
 	@tests/system-packages
