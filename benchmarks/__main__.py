@@ -6,45 +6,99 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import batch, ordinary, phases, report
+from . import batch, dataflow, ordinary, panels, phases, report
 from .figures import Section
 from .pool import NoPool, Pool, running_pool
 from .site import make_site
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to measure, and how long.
+
+    Attributes
+    ----------
+    environment: variables that lead to the HTCondor pool; empty if there is none
+    backends: those that batch cells are sent to
+    quick: whether fewer samples will do
+    """
+
+    environment: dict[str, str]
+    backends: list[str]
+    quick: bool
 
 
 def main() -> int:
     """Measure, print, and return 0."""
     options = _options()
     with ExitStack() as stack:
-        pool = _pool(stack)
+        pool = _pool(stack) if _ON_CONDOR & {*options.sections} else None
         environment = pool.environment if pool else {}
         os.environ.update(environment)
         about = report.machine(_daemons() if pool else "not measured", pool.whose if pool else "")
-        sections = _measure(environment, pool is not None, options.quick)
+        place = Place(environment, ["HTCondor", "Local"] if pool else ["Local"], options.quick)
+        sections = [section for name in options.sections for section in _SECTIONS[name](place)]
     print(report.as_markdown(about, sections) if options.markdown else report.as_text(about, sections))
     if options.json:
         report.write(options.json, json.dumps(report.as_json(about, sections), indent=1))
     return 0
 
 
-def _measure(environment: dict[str, str], condor: bool, quick: bool) -> list[Section]:
-    backends = ["HTCondor", "Local"] if condor else ["Local"]
-    with make_site(environment) as site:
-        _say("ordinary cells")
-        sections = [ordinary.measure(site, quick)]
-    with make_site(environment) as site:
-        _say("batch cells, warm")
-        sections += batch.warm(site, quick) if condor else [batch.warm_local(site, quick)]
+def _ordinary(place: Place) -> Iterator[Section]:
+    _say("ordinary cells")
+    with make_site(place.environment) as site:
+        yield ordinary.measure(site, place.quick)
+
+
+def _panels(place: Place) -> Iterator[Section]:
+    _say("ordinary cells beside panels that are redrawn")
+    with make_site(place.environment, local_slots=panels.JOBS) as site:
+        yield panels.measure(site, place.quick)
+
+
+def _batch(place: Place) -> Iterator[Section]:
+    _say("batch cells, warm")
+    with make_site(place.environment) as site:
+        if "HTCondor" in place.backends:
+            yield from batch.warm(site, place.quick)
+        else:
+            yield batch.warm_local(site, place.quick)
+
+
+def _cold(place: Place) -> Iterator[Section]:
     _say("batch cells, cold")
-    sections.append(batch.cold(environment, backends, quick))
-    for backend in backends:
+    yield batch.cold(place.environment, place.backends, place.quick)
+
+
+def _phases(place: Place) -> Iterator[Section]:
+    for backend in place.backends:
         _say(f"where the time goes on {backend}")
-        with make_site(environment) as site:
-            sections.append(phases.measure(site, backend, quick))
-    return sections
+        with make_site(place.environment) as site:
+            yield phases.measure(site, backend, place.quick)
+
+
+def _dataflow(place: Place) -> Iterator[Section]:
+    if "HTCondor" in place.backends:
+        _say("Run All on HTCondor")
+        with make_site(place.environment) as site:
+            yield dataflow.run_all(site, place.quick)
+    _say("names to a batch cell and back")
+    with make_site(place.environment) as site:
+        yield dataflow.data(site, place.quick)
+
+
+#: What can be chosen on the command line, in the order of a whole run.
+_SECTIONS: dict[str, Callable[[Place], Iterator[Section]]] = {
+    "ordinary": _ordinary, "panels": _panels, "batch": _batch, "cold": _cold, "phases": _phases,
+    "dataflow": _dataflow,
+}  # fmt: skip
+#: Those that need the HTCondor pool.
+_ON_CONDOR = {"batch", "cold", "phases", "dataflow"}
 
 
 def _pool(stack: ExitStack) -> Pool | None:
@@ -71,10 +125,20 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measures ganga-kernel beside the bare thing, in one run."
     )
+    parser.add_argument(
+        "sections", nargs="*", type=_section, default=list(_SECTIONS), metavar="SECTION",
+        help=f"what to measure, of {', '.join(_SECTIONS)}; by default everything",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="fewer samples: a look in place of a figure")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to a file, too")
     return parser.parse_args()
+
+
+def _section(name: str) -> str:
+    if name not in _SECTIONS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(_SECTIONS)}")
+    return name
 
 
 if __name__ == "__main__":

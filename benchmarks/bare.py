@@ -10,17 +10,13 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .jobfiles import TICK, JobFiles
+from .jobfiles import JobFiles, watch
 from .site import Site
-
-#: Seconds that a job may take.
-_PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -63,21 +59,25 @@ class BareCondor:
 
     def run(self) -> BareJob:
         """Submit the job, and wait for its end."""
-        folder = self._new_folder()
-        files = JobFiles(folder)
-        answers: list[dict[str, float]] = []
-        listener = threading.Thread(target=lambda: answers.append(self._answer()))
-        listener.start()
+        [files] = self._submit(1)
+        watch([files], lambda: files.terminated and files.arrived)
+        answer = self._answer()
+        return BareJob(answer["begun"], answer["returned"], files)
+
+    def run_all(self, jobs: int) -> float:
+        """Submit the job so many times, one after the other; seconds until all are in the queue."""
+        files = self._submit(jobs)
+        watch(files, lambda: all(one.submitted for one in files))
+        return max(one.submitted for one in files) - min(self._answer()["begun"] for _ in files)
+
+    def _submit(self, jobs: int) -> list[JobFiles]:
+        """Have the process begin to submit; it answers once a job."""
+        folders = [self._new_folder() for _ in range(jobs)]
         assert self._submitter.stdin is not None
-        self._submitter.stdin.write(self._text.replace(str(self._folder), str(folder)) + "\n")
+        lines = [self._text.replace(str(self._folder), str(folder)) + "\n" for folder in folders]
+        self._submitter.stdin.write("".join(lines))
         self._submitter.stdin.flush()
-        deadline = time.monotonic() + _PATIENCE
-        while not (answers and files.terminated and files.arrived):
-            if time.monotonic() > deadline:
-                raise TimeoutError("The bare job didn't end.")
-            time.sleep(TICK)
-            files.look()
-        return BareJob(answers[0]["begun"], answers[0]["returned"], files)
+        return [JobFiles(folder) for folder in folders]
 
     def _answer(self) -> dict[str, float]:
         assert self._submitter.stdout is not None

@@ -19,7 +19,6 @@ from .jobfiles import TICK, JobFiles
 from .site import Site, make_site
 
 _T = TypeVar("_T")
-_CELL = "x = {n}\nprint('said', x)"
 _PANEL = re.compile(r"Job \d+: (\w+)")
 #: Seconds between two cells, so that one's clearing up isn't the next one's delay.
 _PAUSE = 0.3
@@ -45,38 +44,43 @@ class BatchCell:
     files: JobFiles
 
 
-def run_cell(one: Kernel, site: Site, backend: str, number: int) -> BatchCell:
+def a_cell(number: int) -> str:
+    """The code of a batch cell that binds a name and prints a line."""
+    return f"x = {number}\nprint('said', x)"
+
+
+def run_cell(one: Kernel, site: Site, backend: str, code: str) -> BatchCell:
     """Run a batch cell, and listen until its job has ended everywhere.
 
     Raises
     ------
     RuntimeError: the cell failed, or its job.
     """
-    known = _names(site.jobs)
-    cell = one.send(_CELL.format(n=number), {"tags": ["batch"], "batch": {"backend": backend}})
+    known = names(site.jobs)
+    cell = one.send(code, {"tags": ["batch"], "batch": {"backend": backend}})
     files: list[JobFiles] = []
 
     def over() -> bool:
         if not files:
-            files.extend(JobFiles(site.jobs / name) for name in sorted(_names(site.jobs) - known))
+            files.extend(JobFiles(site.jobs / name) for name in sorted(names(site.jobs) - known))
         for file in files:
             file.look()
         terminated = backend != "HTCondor" or (files and files[0].terminated)
-        return bool(cell.answered and terminated and _done(cell))
+        return bool(cell.answered and terminated and done(cell))
 
     one.listen(over, TICK)
     output = max((when for when, message in cell.outputs if message["msg_type"] == "stream"), default=0.0)
-    return BatchCell(cell.sent, cell.sent + cell.took, output, _done(cell), files[0])
+    return BatchCell(cell.sent, cell.sent + cell.took, output, done(cell), files[0])
 
 
 def warm(site: Site, quick: bool) -> tuple[Section, Section]:
     """Batch cells of a kernel and broker that run; on HTCondor each beside a bare job."""
     samples = 5 if quick else 20
     with kernel(GANGA, site) as one:
-        run_cell(one, site, "HTCondor", 0)
+        run_cell(one, site, "HTCondor", a_cell(0))
         with closing(BareCondor(site)) as bare:
             bare.run()
-            cells, jobs = _alternate(lambda n: run_cell(one, site, "HTCondor", n), bare.run, samples)
+            cells, jobs = _alternate(lambda n: run_cell(one, site, "HTCondor", a_cell(n)), bare.run, samples)
         local = _local_cells(one, site, samples)
     return _condor_section(cells, jobs), _local_section(local)
 
@@ -105,15 +109,15 @@ def cold(environment: dict[str, str], backends: list[str], quick: bool) -> Secti
 
 def _first_cell(environment: dict[str, str], backend: str, early: bool) -> BatchCell:
     with make_site(environment, start_broker=early) as site, kernel(GANGA, site) as one:
-        return run_cell(one, site, backend, 0)
+        return run_cell(one, site, backend, a_cell(0))
 
 
 def _local_cells(one: Kernel, site: Site, samples: int) -> list[BatchCell]:
-    run_cell(one, site, "Local", 0)
+    run_cell(one, site, "Local", a_cell(0))
     cells = []
     for number in range(samples):
         time.sleep(_PAUSE)
-        cells.append(run_cell(one, site, "Local", number))
+        cells.append(run_cell(one, site, "Local", a_cell(number)))
     return cells
 
 
@@ -189,7 +193,7 @@ def _spans(all_of_them: list[_T], span: Callable[[_T], float]) -> list[float]:
     return [1000 * span(one) for one in all_of_them]
 
 
-def _done(cell: Cell) -> float:
+def done(cell: Cell) -> float:
     """When the cell's panel said "done", or 0.
 
     Raises
@@ -199,7 +203,7 @@ def _done(cell: Cell) -> float:
     if cell.reply.get("status") == "error":
         raise RuntimeError(f"The batch cell failed: {cell.reply['ename']}: {cell.reply['evalue']}")
     for when, message in cell.outputs:
-        state = _state(message)
+        state = panel_state(message)
         if state == "done":
             return when
         if state and ended(state):
@@ -207,7 +211,7 @@ def _done(cell: Cell) -> float:
     return 0.0
 
 
-def _state(message: Message) -> str:
+def panel_state(message: Message) -> str:
     """The state that a panel shows; empty for other messages."""
     content = message["content"]
     if content.get("metadata", {}).get("ganga_kernel", {}).get("role") != "panel":
@@ -216,5 +220,6 @@ def _state(message: Message) -> str:
     return found[1] if found else ""
 
 
-def _names(folder: Path) -> set[str]:
+def names(folder: Path) -> set[str]:
+    """Names of what is in a folder, if it is there."""
     return {path.name for path in folder.iterdir()} if folder.exists() else set()

@@ -42,12 +42,12 @@ class _Manager(KernelManager):
 
 @dataclass
 class Cell:
-    """One execute_request, and what came back; times are unix seconds.
+    """One request, and what came back; times are unix seconds.
 
     Attributes
     ----------
     sent: when it was sent
-    replied, idle: when its reply and its idle came
+    replied, idle: when its reply (a comm message has none) and its idle came
     reply: the reply's content
     outputs: what was published for it, each with the time at which it came
     """
@@ -97,9 +97,10 @@ class Kernel:
         self._context.destroy(linger=0)
 
     def execute(self, code: str, metadata: Message | None = None) -> Cell:
-        """Send a cell, and return when its prompt is back."""
+        """Send a cell, and return when its prompt is back; what it says later isn't heard."""
         cell = self.send(code, metadata)
         self.listen(lambda: cell.answered)
+        del self._cells[cell.id]
         return cell
 
     def send(self, code: str, metadata: Message | None = None) -> Cell:
@@ -108,8 +109,19 @@ class Kernel:
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
             "allow_stdin": False, "stop_on_error": True,
         }  # fmt: skip
-        message = self._session.msg("execute_request", content)
-        message["metadata"] = {"cellId": "benchmark", **(metadata or {})}
+        return self._send("execute_request", content, {"cellId": "benchmark", **(metadata or {})})
+
+    def open_comm(self, comm_id: str, target: str) -> None:
+        """Open a comm whose target the kernel knows."""
+        self._send("comm_open", {"comm_id": comm_id, "target_name": target, "data": {}}, {})
+
+    def send_to_comm(self, comm_id: str, data: Message) -> Cell:
+        """Send a comm message; it has no reply, but goes idle."""
+        return self._send("comm_msg", {"comm_id": comm_id, "data": data}, {})
+
+    def _send(self, kind: str, content: Message, metadata: Message) -> Cell:
+        message = self._session.msg(kind, content)
+        message["metadata"] = metadata
         frames = self._session.serialize(message)
         cell = self._cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"], time.time())
         self._shell.send_multipart(frames)
@@ -127,6 +139,12 @@ class Kernel:
             if time.monotonic() > deadline:
                 raise TimeoutError("The kernel didn't come to it.")
             for socket, _ in self._poller.poll(int(1000 * (PATIENCE if tick is None else tick))):
+                self._take_in(socket)
+
+    def catch_up(self) -> None:
+        """Take in what has come already, so that the next cell isn't behind it."""
+        while ready := self._poller.poll(0):
+            for socket, _ in ready:
                 self._take_in(socket)
 
     def memory(self, kind: str) -> float:
@@ -172,9 +190,7 @@ class Kernel:
                 first = first or (time.time() if socket is self._shell else 0.0)
                 heard = heard or socket is self._iopub
         time.sleep(0.1)  # what was asked for last is answered, too
-        while self._poller.poll(0):
-            for socket, _ in self._poller.poll(0):
-                self._take_in(socket)
+        self.catch_up()
         return first
 
     def _socket(self, kind: int, info: Message, port: str) -> zmq.Socket[bytes]:

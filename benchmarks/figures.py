@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+#: Samples from which on there is a 95th percentile.
+_ENOUGH = 20
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -33,12 +36,15 @@ class Figure:
 
     @property
     def comparison(self) -> str:
-        """Ratio or difference of the medians, or nothing."""
+        """Ratio or difference of the medians, or nothing; the ratio of the 95th percentiles, if there are."""
         if not self.ours or not self.bare or not self.by:
             return ""
         ours, bare = statistics.median(self.ours), statistics.median(self.bare)
         if self.by == "ratio":
-            return f"{ours / bare:.2f} x"
+            said = f"{ours / bare:.2f} x"
+            if min(len(self.ours), len(self.bare)) < _ENOUGH:
+                return said
+            return f"{said} (p95 {percentile(self.ours, 95) / percentile(self.bare, 95):.2f})"
         return f"{ours - bare:+.{_digits(ours - bare)}f} {self.unit}"
 
     def cells(self) -> tuple[str, ...]:
@@ -100,7 +106,7 @@ def _spell(samples: Sequence[float], unit: str) -> str:
     said = f"{found['median']:.{_digits(found['median'])}f} {unit}"
     if len(samples) == 1:
         return f"{said} (n 1)"
-    name, value = ("p95", found["p95"]) if len(samples) >= 20 else ("max", found["max"])
+    name, value = ("p95", found["p95"]) if len(samples) >= _ENOUGH else ("max", found["max"])
     return f"{said} ({name} {value:.{_digits(value)}f}, n {len(samples)})"
 
 

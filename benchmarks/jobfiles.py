@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 #: Seconds between two looks; all that is seen is late by half of it on average.
 TICK = 0.002
+#: Seconds that anything may take.
+_PATIENCE = 120.0
 
 _SUBMIT = re.compile(rb"^000 \(.*?^\.\.\.$", re.MULTILINE | re.DOTALL)
 _EXECUTE = re.compile(rb"^001 \(.*?^\.\.\.$", re.MULTILINE | re.DOTALL)
@@ -21,6 +24,7 @@ class JobFiles:
 
     Attributes
     ----------
+    folder: the job's
     submitted, executing, terminated: when SUBMIT, EXECUTE and JOB_TERMINATED were seen in HTCondor's
         event log
     ended: when the payload had run its cell, as it says itself in its last event
@@ -29,7 +33,7 @@ class JobFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._sizes: dict[str, int] = {}
         self._size = -1
         self.submitted = self.executing = self.terminated = 0.0
@@ -73,10 +77,21 @@ class JobFiles:
         if size <= self._sizes.get(name, 0):
             return b""
         self._sizes[name] = size
-        return (self._folder / name).read_bytes()
+        return (self.folder / name).read_bytes()
 
     def _bytes(self, name: str) -> int:
         try:
-            return (self._folder / name).stat().st_size
+            return (self.folder / name).stat().st_size
         except FileNotFoundError:
             return -1
+
+
+def watch(jobs: Iterable[JobFiles], until: Callable[[], object]) -> None:
+    """Look at jobs' files until a condition holds."""
+    deadline = time.monotonic() + _PATIENCE
+    while not until():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The jobs didn't come to it.")
+        time.sleep(TICK)
+        for job in jobs:
+            job.look()

@@ -125,7 +125,7 @@ def _word(arguments: tuple[Any, ...], result: Any) -> str:
 
 def measure(site: Site, backend: str, quick: bool) -> Section:
     """Run batch cells under the stopwatches, and say how long each phase took."""
-    from .batch import BatchCell, run_cell
+    from .batch import BatchCell, a_cell, run_cell
 
     file = site.root / "phases"
     timed = Site(site.root, {**site.environment, _FILE: str(file), "PYTHONPATH": _ROOT})
@@ -140,7 +140,7 @@ def measure(site: Site, backend: str, quick: bool) -> Section:
         with kernel([*command, "kernel"], timed) as one:
             _settle(one)
             for number in range(6 if quick else 20):
-                cells.append(run_cell(one, timed, backend, number))
+                cells.append(run_cell(one, timed, backend, a_cell(number)))
                 time.sleep(0.3)
     finally:
         broker.terminate()
