@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 from .errors import SettingsError
@@ -56,6 +54,8 @@ def runtime_folder() -> Path:
     if 0 < len(own) <= _LONGEST:
         with contextlib.suppress(SettingsError):
             return private_folder(Path(own) / "ganga-kernel")
+    import tempfile
+
     temporary = tempfile.gettempdir()
     return private_folder(
         Path(temporary if len(temporary) <= _LONGEST else "/tmp") / f"ganga-kernel-{os.getuid()}"
@@ -64,6 +64,8 @@ def runtime_folder() -> Path:
 
 def sweep(folder: Path) -> None:
     """Remove the folders ``kernel-<pid>`` below `folder` whose process is gone: it was killed."""
+    import shutil  # takes a while to load, and a kernel's start isn't to wait for it
+
     for path in folder.glob("kernel-*"):
         pid = path.name.partition("-")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():

@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from .errors import KernelStartError
@@ -56,6 +55,8 @@ class InnerKernel:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._environment = {**os.environ, "JPY_PARENT_PID": str(os.getpid())}
         if name is not None:
+            from string import Template
+
             spec = find_spec(name)
             argv = [sys.executable if spec.argv[0] in _OWN_PYTHON else spec.argv[0], *spec.argv[1:]]
             argv = [word.replace("{resource_dir}", spec.resource_dir) for word in argv]

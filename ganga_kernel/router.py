@@ -26,7 +26,7 @@ from jupyter_client.session import Session
 from .comms import GridComms
 from .errors import KernelStartError
 from .execution import ExecuteQueue, Gate, Refusal
-from .frames import CONTENT, HEADER, PARENT, Message
+from .frames import CONTENT, HEADER, PARENT, Message, Socket, receive, send
 from .owed import Owed
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ _IDENTITY = b"router"
 _COMPLETED = ("kernel_info_reply", "connect_reply", "comm_info_reply")
 
 Address = Callable[[str], str]
-Socket = zmq.Socket[bytes]
 Readable = TypeVar("Readable", Socket, int)
 
 
@@ -77,6 +76,7 @@ class Router(threading.Thread):
         self._marker = f"{session.session}_internal"
         self._internal: dict[str, tuple[str, Future[dict[str, Any]]]] = {}
         self._asked = 0
+        self._unasked: list[tuple[str, Future[dict[str, Any]]]] = []
         self._announced: set[str] = set()
         self._last_parent = b"{}"
         self._count = 0
@@ -184,7 +184,7 @@ class Router(threading.Thread):
             for socket, _ in self._poller.poll(None if self._inner_ready else int(_NUDGE * 1000)):
                 self._handle(socket)
         self._drain()
-        for _, future in self._internal.values():
+        for _, future in (*self._internal.values(), *self._unasked):
             if not future.cancelled():
                 future.set_exception(KernelStartError("The notebook's kernel has ended."))
         for socket in (*self._front.values(), self._publisher):
@@ -215,7 +215,7 @@ class Router(threading.Thread):
             self._calls.popleft()()
 
     def _on_heartbeat(self) -> None:
-        self._heart.send_multipart(self._heart.recv_multipart())
+        send(self._heart, receive(self._heart))
 
     def _on_subscription(self) -> None:
         """Greet a new subscriber, as ipykernel 7 does (JEP 65)."""
@@ -226,7 +226,7 @@ class Router(threading.Thread):
             self._publisher.send_multipart([frame[1:]] * bool(frame[1:]) + self._session.serialize(message))
 
     def _from_front(self, channel: str) -> None:
-        frames = self._front[channel].recv_multipart(copy=False)
+        frames = receive(self._front[channel])
         try:
             message = Message(frames)
         except ValueError:
@@ -260,7 +260,7 @@ class Router(threading.Thread):
             self._comm_targets[message.id] = message.content.get("target_name")
         elif kind == "interrupt_request" and self._queue.ours:
             self._gate.interrupt()
-        self._inner[channel].send_multipart(message.frames, copy=False)
+        send(self._inner[channel], message.frames)
 
     def _decline(self, comm_open: Message) -> None:
         """Close a comm that the front end opens."""
@@ -277,7 +277,7 @@ class Router(threading.Thread):
         return True
 
     def _from_kernel(self, socket: Socket, channel: str) -> None:
-        message = Message(socket.recv_multipart(copy=False))
+        message = Message(receive(socket))
         parent = message.parent_id
         for unanswered in self._owed.answered(parent):
             self._give_up(unanswered)
@@ -286,7 +286,7 @@ class Router(threading.Thread):
             return
         if message.type in _COMPLETED:
             message = message.replaced(CONTENT, self._complete(message), self._key)
-        self._front[channel].send_multipart(message.frames, copy=False)
+        send(self._front[channel], message.frames)
         if message.type == "execute_reply":
             self._queue.answered(parent, str(message.content.get("status")))
 
@@ -301,7 +301,7 @@ class Router(threading.Thread):
         return {**content, "comms": {**content.get("comms", {}), **ours}}
 
     def _from_inner_output(self) -> None:
-        message = Message(self._inner_output.recv_multipart(copy=False))
+        message = Message(receive(self._inner_output))
         raw_parent = message.raw(PARENT)
         if self._marker.encode() in raw_parent:
             if message.parent_id == self._nudge_id:
@@ -322,16 +322,16 @@ class Router(threading.Thread):
                 self._announced.discard(message.parent_id)
                 return
             self._last_parent = raw_parent
-        self._publisher.send_multipart(message.frames, copy=False)
+        send(self._publisher, message.frames)
         self._note_state(message)
 
     def _from_grid_output(self) -> None:
-        message = Message(self._grid_output.recv_multipart(copy=False))
+        message = Message(receive(self._grid_output))
         if message.type == "iopub_welcome" or (message.type == "status" and not message.parent_id):
             return
         if message.type in ("comm_open", "comm_close"):
             self._comms.published(message.type, message.content)
-        self._publisher.send_multipart(message.frames, copy=False)
+        send(self._publisher, message.frames)
         self._note_state(message)
 
     def _note_state(self, message: Message) -> None:
@@ -346,7 +346,7 @@ class Router(threading.Thread):
 
     @staticmethod
     def _pass(source: Socket, target: Socket) -> None:
-        target.send_multipart(source.recv_multipart(copy=False), copy=False)
+        send(target, receive(source))
 
     # ------------------------------------------------------------------ internal requests
 
@@ -368,6 +368,10 @@ class Router(threading.Thread):
         self._queue.inner_died(sentence)
 
     def _ask(self, expression: str, future: Future[dict[str, Any]]) -> None:
+        """Ask the inner kernel; one that starts answers the front end's requests first."""
+        if not self._inner_ready:
+            self._unasked.append((expression, future))
+            return
         content = {
             "code": "", "silent": True, "store_history": False, "allow_stdin": False,
             "user_expressions": {"answer": expression}, "stop_on_error": False,
@@ -425,10 +429,13 @@ class Router(threading.Thread):
         self._inner_ready = True
         waiting, self._waiting = self._waiting, []
         for message in waiting:
-            self._inner["shell"].send_multipart(message.frames, copy=False)
+            send(self._inner["shell"], message.frames)
         early, self._early = self._early, []
         for channel, message in early:
             self._dispatch(channel, message)
+        unasked, self._unasked = self._unasked, []
+        for expression, future in unasked:
+            self._ask(expression, future)
 
     # ------------------------------------------------------------------ execution.Actions
 
@@ -436,7 +443,7 @@ class Router(threading.Thread):
         """See `execution.Actions`."""
         self._owed.sent(request.id)
         if self._inner_ready:
-            self._inner["shell"].send_multipart(request.frames, copy=False)
+            send(self._inner["shell"], request.frames)
         else:
             self._waiting.append(request)
 
@@ -450,7 +457,7 @@ class Router(threading.Thread):
         if "subshell_id" in request.header:
             header = {k: v for k, v in request.header.items() if k != "subshell_id"}
             request = request.replaced(HEADER, header, self._key)
-        self._grid.send_multipart(request.frames, copy=False)
+        send(self._grid, request.frames)
 
     def busy(self, request: Message) -> None:
         """See `execution.Actions`."""

@@ -5,13 +5,12 @@ The inner kernel takes longest to start: it is on its way before anything big is
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-import shutil
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +45,19 @@ def run(connection_file: str, inner: str | None) -> None:
     sys.setswitchinterval(_SWITCH)
     front = json.loads(Path(connection_file).read_text())
     runtime = runtime_folder()
-    sweep(runtime)
     folder = private_folder(runtime / f"kernel-{os.getpid()}")
     try:
-        Wrapper(front, folder, inner).run()
+        wrapper = Wrapper(front, folder, inner)
+        sweep(runtime)
+        wrapper.run()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Wrapper:
@@ -65,7 +71,7 @@ class Wrapper:
     """
 
     def __init__(self, front: dict[str, Any], folder: Path, inner: str | None) -> None:
-        self._session = uuid.uuid4().hex
+        self._session = os.urandom(16).hex()
         self._ended = threading.Event()
         self._deaths: list[float] = []
         self._app: Any = None
@@ -113,6 +119,7 @@ class Wrapper:
         app.initialize(["-f", self._grid_file, f"--Session.session={self._session}"])  # type: ignore[no-untyped-call]
         self._notebook.join(Bridge(self._router), app.kernel)
         app.kernel.notebook = self._notebook
+        gc.freeze()  # a collection of all that was loaded would stop the router for some 50 ms
         if not self._ended.is_set():
             app.start()  # type: ignore[no-untyped-call]
         self._ended.set()
