@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ganga_kernel.states import ended
+
 from .bare import BareCondor
 from .batch import a_cell, names, panel_state, run_cell
 from .client import GANGA, Cell, Kernel, kernel
@@ -45,9 +47,12 @@ def bare(value):
 """
 #: NumPy is imported on the worker before the cell begins, whatever the cell reads.
 _CELL = "numpy\nprint(time.time())\n{}\nprint(time.time())"
-_READ_BIG, _RETURN_BIG = "big", f"array = numpy.full({_ARRAY}, 1.0)"
+_READ_BIG, _RETURN_BIG = "big", f"back = numpy.full({_ARRAY}, 1.0)"
 _READ_NAMES = ", ".join(f"name_{number}" for number in range(_NAMES))
-_RETURN_NAMES = "; ".join(f"new_{number} = [{number}, '{number}']" for number in range(_NAMES))
+_RETURN_NAMES = "\n".join(
+    ["back = 0", *(f"new_{number} = [{number}, '{number}']" for number in range(_NAMES))]
+)
+_NOTHING = "back = 0"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class _Journey:
     capture: request to prompt, or the bare dump
     load: the job's start to its cell's begin, or the bare load
     write: the cell's end to the job's end, or the bare dump
-    deliver: the job's end to the panel that says done, or the bare load
+    deliver: the job's end to the prompt of the next cell, which reads what it bound, or the bare load
     """
 
     capture: float
@@ -117,12 +122,13 @@ def _run_all(one: Kernel, site: Site, number: int) -> tuple[float, float]:
     one.listen(lambda: queued() and all(cell.answered for cell in cells), TICK)
     begun = cells[0].sent
     _remove_all(site)
-    one.listen(lambda: all(_killed(cell) for cell in cells))
+    one.listen(lambda: all(_over(cell) for cell in cells))
     return max(file.submitted for file in files.values()) - begun, cells[-1].sent + cells[-1].took - begun
 
 
-def _killed(cell: Cell) -> bool:
-    return any(panel_state(message) == "killed" for _, message in cell.outputs)
+def _over(cell: Cell) -> bool:
+    states = (panel_state(message) for _, message in cell.outputs)
+    return any(ended(state) for state in states if state)
 
 
 def _remove_all(site: Site) -> None:
@@ -141,13 +147,13 @@ def data(site: Site, quick: bool) -> Section:
     rounds = 1 if quick else 5
     with kernel(GANGA, site) as one:
         one.execute(_SETUP)
-        run_cell(one, site, "Local", _CELL.format("0"))
+        run_cell(one, site, "Local", _CELL.format(_NOTHING))
         big = _Comparison(one, site, "big", _READ_BIG, _RETURN_BIG, rounds)
         small = _Comparison(one, site, "small", _READ_NAMES, _RETURN_NAMES, rounds)
     figures = [*big.figures("1 GB array"), *small.figures(f"{_NAMES:,} names")]
     notes = [
         "The bare thing is cloudpickle.dump and load, in the notebook's process, of the array, or of a dict "
-        "of the names. What a cell that reads and binds nothing takes is subtracted from ours.",
+        "of the names. What a cell that binds 0 to a name takes is subtracted from ours.",
     ]
     return Section("Names to a batch cell and back", figures, notes)
 
@@ -161,7 +167,7 @@ class _Comparison:
         self._bare: list[_Journey] = []
         for _ in range(rounds):
             self._bare.append(_bare(one, value))
-            nothing = _journey(one, site, "0")
+            nothing = _journey(one, site, _NOTHING)
             self._to.append(_journey(one, site, read).over(nothing))
             self._back.append(_journey(one, site, bind).over(nothing))
 
@@ -174,7 +180,9 @@ class _Comparison:
             self._row("  job's start to cell's begin", self._to, lambda j: j.load, "load"),
             self._row(f"{what} from the job", self._back, lambda j: j.write + j.deliver, both, _DATA_AIM),
             self._row("  cell's end to job's end", self._back, lambda j: j.write, "dump"),
-            self._row("  job's end to the panel that says done", self._back, lambda j: j.deliver, "load"),
+            self._row(
+                "  job's end to the prompt of a cell that reads it", self._back, lambda j: j.deliver, "load"
+            ),
         ]
 
     def _row(
@@ -193,11 +201,12 @@ def _bare(one: Kernel, value: str) -> _Journey:
 def _journey(one: Kernel, site: Site, code: str) -> _Journey:
     """Run a batch cell; what it wrote goes then, so that the disk needn't hold all of it."""
     cell = run_cell(one, site, "Local", _CELL.format(code))
+    reader = one.execute("back")
     folder = cell.files.folder
     started, begun, over, ended = _times(folder)
     Path(json.loads((folder / "job.json").read_text())["namespace"]).unlink()
     (folder / "0.result").unlink()
-    return _Journey(cell.prompt - cell.sent, begun - started, ended - over, cell.done - ended)
+    return _Journey(cell.prompt - cell.sent, begun - started, ended - over, reader.sent + reader.took - ended)
 
 
 def _times(folder: Path) -> tuple[float, float, float, float]:
