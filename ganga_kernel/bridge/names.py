@@ -34,12 +34,14 @@ class Names:
     binds: names that it may bind
     deletes: names that it may delete
     mutates: names of objects that it changes in place, as far as syntax tells
+    surely: names that it surely binds, if it ends without an error
     """
 
     reads: frozenset[str]
     binds: frozenset[str]
     deletes: frozenset[str]
     mutates: frozenset[str] = frozenset()
+    surely: frozenset[str] = frozenset()
 
 
 def analyse(source: str) -> Names:
@@ -54,9 +56,11 @@ def analyse(source: str) -> Names:
     """
     tree = ast.parse(source)
     flow = _Flow()
-    flow.block(tree.body, frozenset())
+    surely = flow.block(tree.body, frozenset())
     mutates = _mutated(tree)
-    return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), frozenset(mutates))
+    return Names(
+        frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), frozenset(mutates), surely
+    )
 
 
 class _Flow:

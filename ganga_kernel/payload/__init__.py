@@ -18,6 +18,8 @@ they are there. It is imported as ``ganga_kernel.payload`` on the submit side, a
     termination   SIGTERM from the batch system
     stdin         a batch cell can't ask for input
     imports       submodules that the cell uses through their package
+    chunk, items  several items of a map in one process, and the files in which they travel
+    seeds         random numbers of items
     result        which names the cell left, and the result file
     pickling      namespaces to files and back, and their signatures; used on both sides
     sources       cells' source text travels with their functions, for tracebacks and `inspect`

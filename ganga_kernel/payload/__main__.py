@@ -2,8 +2,8 @@
 
     PYTHON payload.pyz --job PATH/job.json --task 0 --attempt 1 [--events FILE] [--result FILE]
 
-Exit code: 0 the cell ran; 1 it raised; 3 the payload could not do its work; 143 the batch system
-ended it.
+Exit code: 0 the cell ran; 1 it, or an item of its map, raised; 3 the payload could not do its work;
+143 the batch system ended it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(archive: str | None = None) -> int:
         fd = os.dup(1)
     else:
         fd = os.open(options.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    payload = Payload(EventStream(fd, options.attempt), job, result, archive)
+    payload = Payload(EventStream(fd, options.attempt), job, options.task, result, archive)
     try:
         code = payload.run()
     except PayloadError as error:

@@ -30,6 +30,26 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Mapped:
+    """The map of a cell that runs once for each item.
+
+    Attributes
+    ----------
+    names: the names that have other values in each item
+    items: file of these values, see `items`
+    chunks: for each task, its first item and the one after its last
+    allow_failures: items that fail are left out, and their exceptions are written
+    surely: names that the cell surely binds, be it to the very object that they held
+    """
+
+    names: list[str]
+    items: Path
+    chunks: list[tuple[int, int]]
+    allow_failures: bool
+    surely: list[str]
+
+
+@dataclass(frozen=True)
 class Job:
     """What to run, and where.
 
@@ -46,6 +66,8 @@ class Job:
     python_version: its major, minor and micro version
     inputs: what to take from the results of the jobs before this one, the first first
     mutates: names that it may change in place
+    mapped: its map; None for a cell that runs once
+    seed: what random numbers begin with; None for nothing in particular
     colors: IPython's colour scheme there
     """
 
@@ -60,6 +82,8 @@ class Job:
     python_version: tuple[int, ...]
     inputs: list[Input]
     mutates: list[str]
+    mapped: Mapped | None
+    seed: int | None
     colors: str | None
 
     @staticmethod
@@ -87,6 +111,8 @@ class Job:
                     for one in described["inputs"]
                 ],
                 mutates=list(described["mutates"]),
+                mapped=_mapped(path, described.get("map")),
+                seed=described.get("seed"),
                 colors=described.get("colors"),
             )
         except OSError as error:
@@ -100,20 +126,24 @@ class Job:
                 "Run the cell again."
             ) from error
 
-    def take_key(self) -> str:
+    def take_key(self, task: int) -> str:
         """Read the job's key and delete its file, so that the cell can't read it.
+
+        Where tasks share a folder, each has a copy of its own, ``<task>.key``.
 
         Raises
         ------
         PayloadError: it isn't there.
         """
+        own = self.key.with_name(f"{task}.key")
+        path = own if own.exists() else self.key
         try:
-            key = self.key.read_text("ascii").strip()
+            key = path.read_text("ascii").strip()
             bytes.fromhex(key)
-            self.key.unlink()
+            path.unlink()
         except (OSError, ValueError) as error:
             raise PayloadError(
-                f"The job's key {self.key} can't be used: {error}. "
+                f"The job's key {path} can't be used: {error}. "
                 "Perhaps the batch system ran the job twice. Run the cell again."
             ) from error
         return key
@@ -133,6 +163,18 @@ class Job:
                 f"Python {worker}: functions can't travel between them. Choose an interpreter of "
                 f"version {notebook} for the job, or run the notebook with Python {worker}."
             )
+
+
+def _mapped(job: Path, described: dict[str, Any] | None) -> Mapped | None:
+    if described is None:
+        return None
+    return Mapped(
+        names=list(described["names"]),
+        items=_here(job, described["items"]),
+        chunks=[(int(start), int(stop)) for start, stop in described["chunks"]],
+        allow_failures=bool(described["allow_failures"]),
+        surely=list(described["surely"]),
+    )
 
 
 def _here(job: Path, path: str) -> Path:

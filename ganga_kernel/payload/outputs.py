@@ -42,6 +42,7 @@ class Outputs:
         self._pending: list[str] = []
         self._pending_size = 0
         self._pending_name = "stdout"
+        self._item: int | None = None
         self._flush_c = c_flusher()
         self._stop = threading.Event()
         for stream in (sys.__stdout__, sys.__stderr__):
@@ -78,6 +79,12 @@ class Outputs:
                 self._send_pending()
             else:
                 self._flush_child()
+
+    def begin_item(self, item: int | None) -> None:
+        """What comes from now on belongs to this item of a map; None: to none."""
+        with self._lock:
+            self.flush()
+            self._item = item
 
     def close(self) -> None:
         """Send the rest."""
@@ -139,7 +146,8 @@ class Outputs:
             self._send("stream", {"name": self._pending_name, "text": text})
 
     def _send(self, kind: str, content: dict[str, Any]) -> None:
-        self._events.emit("output", output={"type": kind, "content": content})
+        which = {} if self._item is None else {"item": self._item}
+        self._events.emit("output", output={"type": kind, "content": content}, **which)
 
 
 class Stream(io.TextIOBase):

@@ -47,6 +47,7 @@ __all__ = [
     "Unavailable",
     "UnavailableError",
     "dump_namespace",
+    "forget_classes",
     "import_cloudpickle",
     "is_array",
     "load_namespace",
@@ -133,7 +134,7 @@ def dump_namespace(
     file: seekable, open for writing; it is truncated to its present position when the dump starts
         again
     skip: names that are not written although code refers to them
-    instead: values to write in the place of the namespace's
+    instead: values to write in the place of the namespace's, also of names that aren't bound there
     gone: names that the reader is to delete
     references: by identity, objects that the reader has, and their names there
 
@@ -143,7 +144,8 @@ def dump_namespace(
     OSError: the file can't be written.
     """
     start = file.tell()
-    plan = _Plan(namespace, [name for name in names if name in namespace], skip, instead, references)
+    bound = [name for name in names if name in namespace or name in instead]
+    plan = _Plan(namespace, bound, skip, instead, references)
     while True:
         dumped = _dump_once(plan, file, gone)
         if dumped is not None:
@@ -252,7 +254,7 @@ class _Plan:
 
     def value(self, name: str) -> Any:
         """The value to write for a name."""
-        return self._instead.get(name, self.namespace[name])
+        return self._instead[name] if name in self._instead else self.namespace[name]
 
     def travels(self, name: str) -> bool:
         """Whether a name that code refers to is one of the notebook's own."""
@@ -506,6 +508,12 @@ def plain_pickler(
     DependencyError: cloudpickle is missing or too old.
     """
     return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, references), take_buffer)
+
+
+def forget_classes() -> None:
+    """Have the next load make the notebook's classes anew, whatever became of those of the last one."""
+    module = import_cloudpickle().cloudpickle
+    getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).clear()
 
 
 class _Unpickler(pickle.Unpickler):

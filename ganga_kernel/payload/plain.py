@@ -46,6 +46,9 @@ class Runner:
 
     def __init__(self, module: types.ModuleType, outputs: Outputs, colors: str | None) -> None:
         self._namespace = module.__dict__
+        self._own = dict(module.__dict__)
+        #: What the cell raised.
+        self.exception: BaseException | None = None
         self._outputs = outputs
         self._display_ids = itertools.count(1)
         builtins.display = self._display  # type: ignore[attr-defined]
@@ -54,12 +57,19 @@ class Runner:
         """Names that this runner put into the namespace: none."""
         return {}
 
+    def renew(self) -> None:
+        """Begin anew with a fresh namespace."""
+        self._namespace.clear()
+        self._namespace.update(self._own)
+        self.exception = None
+
     def run(self, source: str, number: int) -> dict[str, Any] | None:
         """Run a cell as In[`number`]; returns its error, if there is one."""
         try:
             self._run(source, number)
             self._show_figures()
         except BaseException as error:  # noqa: BLE001 - SystemExit ends a cell, too
+            self.exception = error
             tracebacks.strip(error)
             tracebacks.begin_in(error, _cell_name(number))
             lines = traceback.format_exception(type(error), error, error.__traceback__)

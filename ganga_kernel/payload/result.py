@@ -32,18 +32,42 @@ class Outcome(NamedTuple):
     unchanged: dict[int, str]
 
 
-class Before:
-    """The namespace as it was before the cell.
+class Values:
+    """The values of a namespace before the cell, to tell what it binds.
+
+    Parameters
+    ----------
+    hidden: names that the shell put there
+    """
+
+    def __init__(self, namespace: dict[str, Any], hidden: dict[str, Any]) -> None:
+        self._hidden = hidden
+        self._values = dict(namespace)
+
+    def bound(self, namespace: dict[str, Any]) -> set[str]:
+        """The names that the cell bound."""
+        return {name for name in namespace if self._is_bound(name, namespace[name])}
+
+    def _is_bound(self, name: str, value: Any) -> bool:
+        return (
+            value is not self._values.get(name, _MISSING)
+            and value is not self._hidden.get(name, _MISSING)
+            and _own(name)
+        )
+
+
+class Before(Values):
+    """The namespace as it was before the cell, to tell what it binds, changes and deletes.
 
     Parameters
     ----------
     mutates: names of which syntax or type tell that the cell may change them in place
-    hidden: names that the shell put there
+    hidden: see `Values`
     """
 
     def __init__(self, namespace: dict[str, Any], mutates: Iterable[str], hidden: dict[str, Any]) -> None:
-        self._mutates, self._hidden = set(mutates), hidden
-        self._values = dict(namespace)
+        super().__init__(namespace, hidden)
+        self._mutates = set(mutates)
         self._inputs = {n for n, v in namespace.items() if v is not hidden.get(n, _MISSING) and _own(n)}
         self._checksums = {
             name: changes.checksum(namespace[name], namespace)
@@ -57,7 +81,7 @@ class Before:
         With a changed object come the names of all inputs that share a part of it, so that they share it in
         the notebook as well.
         """
-        bound = {name for name in namespace if self._is_bound(name, namespace[name])}
+        bound = self.bound(namespace)
         same = self._inputs & set(namespace) - bound
         changed = bound | {name for name in same if self._is_changed(name, namespace)}
         free = {name for name in same - changed if changes.has_identity(namespace[name])}
@@ -66,13 +90,6 @@ class Before:
             changed, free = changed | joined, free - joined
         unchanged = {id(namespace[name]): name for name in free}
         return Outcome(sorted(changed), sorted(self._inputs - set(namespace)), unchanged)
-
-    def _is_bound(self, name: str, value: Any) -> bool:
-        return (
-            value is not self._values.get(name, _MISSING)
-            and value is not self._hidden.get(name, _MISSING)
-            and _own(name)
-        )
 
     def _is_changed(self, name: str, namespace: dict[str, Any]) -> bool:
         before = self._checksums.get(name, _MISSING)
@@ -132,6 +149,11 @@ def load(file: IO[bytes], namespace: dict[str, Any], names: Iterable[str], same:
     referred.update((name, namespace[name]) for name in same if name in namespace)
     file.seek(0)
     pickling.load_namespace(file, namespace, frozenset(names), referred)
+
+
+def describe(path: Path, key: str) -> dict[str, Any]:
+    """What the end event says about a result file that is whole."""
+    return {"file": path.name, "size": path.stat().st_size, "signature": pickling.sign(path, key)}
 
 
 def write_empty(path: Path) -> None:

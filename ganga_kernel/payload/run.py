@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import platform
 import resource
@@ -13,11 +14,12 @@ import time
 import types
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, Any, Callable, Iterator
 
-from . import environment, imports, pickling, result, stdin
+from . import environment, imports, items, pickling, result, seeds, stdin
+from .chunk import Chunk
 from .events import EventStream
-from .job import Job, PayloadError
+from .job import Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
 
@@ -30,13 +32,17 @@ class Payload:
     Parameters
     ----------
     job_file: the job description
+    task: number of the task, which says which items of a map it runs
     result_file: where the result goes
     archive: the archive that this code comes from; None if it comes from a folder
     """
 
-    def __init__(self, events: EventStream, job_file: Path, result_file: Path, archive: str | None) -> None:
+    def __init__(
+        self, events: EventStream, job_file: Path, task: int, result_file: Path, archive: str | None
+    ) -> None:
         self._events = events
         self._job_file = job_file
+        self._task = task
         self._result_file = result_file
         self._archive = archive
         self._outputs: Outputs | None = None
@@ -57,7 +63,7 @@ class Payload:
         environment.restore_variables(job)
         self._write_empty_result()
         job.check_python()
-        key = job.take_key()
+        key = job.take_key(self._task)
         termination = Termination(self._terminate)
         environment.restore_import_path(job, self._archive)
         notes = [environment.enter_folder(job), environment.add_cloudpickle(self._archive)]
@@ -68,18 +74,46 @@ class Payload:
         module = _fresh_main()
         shell.choose_matplotlib_backend()
         self._runner = runner = shell.Runner(module, outputs, job.colors)
+
+        def ran() -> None:
+            if os.getpid() != self._pid:  # a child that the cell forked came to the cell's end
+                outputs.flush()
+                os._exit(OK)
+            if termination.asked:  # the signal may have cut short what the cell was waiting for
+                threading.Event().wait()
+
+        if job.mapped is not None:
+            chunk = Chunk(
+                job, job.mapped, module.__dict__, runner, outputs, self._events,
+                load=partial(self._load_item, job, job.mapped, module.__dict__), ran=ran,
+            )  # fmt: skip
+            return self._run_chunk(chunk, job.mapped, key)
         self._load(job, module.__dict__)
+        if job.seed is not None:
+            seeds.renew(job.seed, 0)
         before = result.Before(module.__dict__, job.mutates, runner.hidden())
         error = runner.run(job.source, job.execution_count)
-        if os.getpid() != self._pid:  # a child that the cell forked came to the cell's end
-            outputs.flush()
-            os._exit(OK)
-        if termination.asked:  # the signal may have cut short what the cell was waiting for
-            threading.Event().wait()
+        ran()
         with self._ending:
             written = None if error else self._write_result(job, before, module.__dict__, key)
             self.end("error" if error else "ok", error, written)
         return CELL_FAILED if error else OK
+
+    def _run_chunk(self, chunk: Chunk, mapped: Mapped, key: str) -> int:
+        """Run this task's items. The result file grows item by item: it counts once the end event tells
+        its size."""
+        try:
+            with self._result_file.open("wb") as file:
+                error = chunk.run(self._task, file)
+            written = result.describe(self._result_file, key)
+        except OSError as problem:
+            raise self._no_result(problem) from problem
+        except pickling.DependencyError as problem:
+            raise PayloadError(f"The cell ran, but: {problem}") from problem
+        failed = error is not None and not mapped.allow_failures
+        with self._ending:
+            self.end("error" if failed else "ok", error if failed else None, written)
+        return CELL_FAILED if failed else OK
 
     def end(self, status: str, error: dict[str, Any] | None, written: dict[str, Any] | None = None) -> None:
         """Send what is left of the outputs, and the end event. Nothing comes after it."""
@@ -123,10 +157,20 @@ class Payload:
             )
         imports.import_submodules(job.source, namespace)
 
+    def _load_item(self, job: Job, mapped: Mapped, namespace: dict[str, Any], item: int) -> None:
+        self._load(job, namespace)
+        with self._loading(mapped.items):
+            items.load(mapped.items, item, namespace)
+
     def _load_file(self, path: Path, load: Callable[[IO[bytes]], object]) -> None:
+        with self._loading(path), path.open("rb") as file:
+            load(file)
+
+    @contextlib.contextmanager
+    def _loading(self, path: Path) -> Iterator[None]:
+        """Say what it means that a file can't be loaded."""
         try:
-            with path.open("rb") as file:
-                load(file)
+            yield
         except OSError as error:
             raise PayloadError(
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "

@@ -201,10 +201,18 @@ class Runner:
         if colors:
             self._set_colors(colors)
         self._count_blank_lines()
+        #: What the cell raised, as far as IPython tells.
+        self.exception: BaseException | None = None
 
     def hidden(self) -> dict[str, Any]:
         """Names that IPython itself put into the namespace, with their values."""
         return dict(self._shell.user_ns_hidden)
+
+    def renew(self) -> None:
+        """Begin anew with a fresh namespace."""
+        self._shell.reset(new_session=False)
+        self._shell.shown_error, self._shell.result_failed = None, False
+        self.exception = None
 
     def run(self, source: str, number: int) -> dict[str, Any] | None:
         """Run a cell as In[`number`]; returns its error, if there is one."""
@@ -214,7 +222,7 @@ class Runner:
         for inputs in (history.input_hist_raw, history.input_hist_parsed):
             inputs.extend([""] * (number - len(inputs)))
         result = shell.run_cell(source, store_history=True)
-        error = result.error_before_exec or result.error_in_exec
+        self.exception = error = result.error_before_exec or result.error_in_exec
         if error is None:
             shown: dict[str, Any] | None = shell.shown_error
             return shown if shell.result_failed else None

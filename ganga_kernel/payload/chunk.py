@@ -1,0 +1,77 @@
+"""Several items of a map in one process, each in a fresh namespace."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any, Callable
+
+from . import items, pickling, result, seeds
+from .events import EventStream
+from .job import Job, Mapped
+from .outputs import Outputs
+
+
+class Chunk:
+    """The items that one task runs.
+
+    Parameters
+    ----------
+    runner: runs the cell
+    load: loads what the notebook sent, and an item's values, into the namespace
+    ran: called after each run of the cell
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        mapped: Mapped,
+        namespace: dict[str, Any],
+        runner: Any,
+        outputs: Outputs,
+        events: EventStream,
+        load: Callable[[int], None],
+        ran: Callable[[], None],
+    ) -> None:
+        self._job, self._mapped, self._namespace = job, mapped, namespace
+        self._runner, self._outputs, self._events = runner, outputs, events
+        self._load, self._ran = load, ran
+        self._folder = os.getcwd()
+
+    def run(self, task: int, file: IO[bytes]) -> dict[str, Any] | None:
+        """Run a task's items, one after the other, and write what they leave to a result file.
+
+        Returns
+        -------
+        The error of the first item that failed, if there is one. An item that fails stops no other.
+        """
+        first: dict[str, Any] | None = None
+        for item in range(*self._mapped.chunks[task]):
+            error = self._run(item, file)
+            first = first or error
+        return first
+
+    def _run(self, item: int, file: IO[bytes]) -> dict[str, Any] | None:
+        os.chdir(self._folder)
+        self._runner.renew()
+        pickling.forget_classes()
+        self._load(item)
+        seeds.renew(self._job.seed, item)
+        values = result.Values(self._namespace, self._runner.hidden())
+        self._outputs.begin_item(item)
+        error: dict[str, Any] | None = self._runner.run(self._job.source, self._job.execution_count)
+        self._ran()
+        self._outputs.begin_item(None)
+        if error is None:
+            items.append(file, item, self._namespace, self._bound(values))
+        elif self._mapped.allow_failures:
+            items.append_failure(file, item, self._namespace, self._runner.exception, error)
+        said = None if error is None else {"ename": error["ename"], "evalue": error["evalue"]}
+        self._events.emit("item", item=item, status="ok" if error is None else "error", error=said)
+        return error
+
+    def _bound(self, values: result.Values) -> list[str]:
+        found = values.bound(self._namespace) | {*self._mapped.surely} & {*self._namespace}
+        shown = f"_{self._job.execution_count}"
+        if shown in self._namespace:
+            found.add(shown)
+        return sorted(found.difference(self._mapped.names))
