@@ -126,6 +126,12 @@ class LiveCell:
         """Show an error that the cell itself couldn't report."""
         self._show("error", {"ename": ename, "evalue": evalue, "traceback": traceback})
 
+    def show_items(self, data: dict[str, str]) -> None:
+        """Show the outputs of a map's items, a mime bundle."""
+        self._show(
+            "display_data", {"data": data, "metadata": panel.metadata(self.job, "items"), "transient": {}}
+        )
+
     def begin_anew(self, next_output: int) -> None:
         """The job starts once more: what it showed is void."""
         self.next_output = next_output

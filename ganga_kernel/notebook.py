@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, options, panel
+from . import failures, itemview, maps, options, panel
 from .broker.client import BrokerClient, Event
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -121,7 +121,7 @@ class Notebook:
         chosen = self._options(cell)
         spool = Spool(self._settings.spool)
         try:
-            captured = await self._capture(cell.source, asking.number, spool)
+            captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
             return failed.failure
         except Interrupted as interrupted:
@@ -144,7 +144,7 @@ class Notebook:
 
     def set_defaults(self, line: str) -> str:
         """Set the notebook's defaults from a ``%batch`` line, and say what they are."""
-        given = options.from_line(line)
+        given = options.for_many(options.from_line(line), "%batch")
         self._defaults = given.over(self._defaults)
         return self._all_defaults().over(Options(backend=DEFAULT_BACKEND)).describe()
 
@@ -262,17 +262,32 @@ class Notebook:
 
     def _all_defaults(self) -> Options:
         site = self._settings
-        configured = options.from_mapping(site.options, "GangaKernel.options")
+        where = "GangaKernel.options"
+        configured = options.for_many(options.from_mapping(site.options, where), where)
         return self._defaults.over(configured.over(Options(backend=site.backend or None, wait=site.wait)))
 
     def _waits(self, chosen: Options, asking: Asking) -> bool:
         return asking.late if chosen.wait is None else chosen.wait
 
-    async def _capture(self, source: str, number: int, spool: Spool) -> dict[str, Any]:
-        while True:
-            captured: dict[str, Any] = await self._bridge.call(
-                "capture", source=source, number=number, objects=str(spool.objects)
+    async def _capture(self, source: str, number: int, spool: Spool, chosen: Options) -> dict[str, Any]:
+        """What the bridge captures for a cell, or its error; the items of its map are ``map`` in it."""
+        given: dict[str, Any] | None = None
+        if chosen.map:
+            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
+            given = await self._captured(
+                "capture_map", maps=maps.spell(chosen.map), limits=limits, objects=str(spool.objects)
             )
+            if "error" in given:
+                return given
+        captured = await self._captured(
+            "capture", source=source, number=number, objects=str(spool.objects), given=given
+        )
+        return {**captured, "map": given}
+
+    async def _captured(self, function: str, **arguments: Any) -> dict[str, Any]:
+        """What a capturing function of the bridge answers, once the jobs that it waits for have delivered."""
+        while True:
+            captured: dict[str, Any] = await self._bridge.call(function, **arguments)
             if "waits" not in captured:
                 return captured
             await self._until_delivered(captured["waits"])
@@ -283,7 +298,7 @@ class Notebook:
         """Submit the job and make its names pending. From its acceptance on nothing loses sight of it."""
         token = uuid.uuid4().hex
         environment, binds = captured["environment"], captured["binds"]
-        after = captured["after"]
+        after, mapped = captured["after"], _map(captured, chosen)
         folder = spool.new_job(
             token,
             {
@@ -291,6 +306,8 @@ class Notebook:
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
                 "mutates": captured["mutates"],
+                "map": mapped,
+                "seed": chosen.seed,
                 **environment,
             },
         )
@@ -305,8 +322,9 @@ class Notebook:
             resources=chosen.resources(),
             folder=str(folder),
             names=binds,
-            tasks=1,
+            tasks=len(mapped["chunks"]) if mapped else 1,
             after=after,
+            map=mapped,
             python={
                 "executable": environment["python"],
                 "version": environment["python_version"],
@@ -326,6 +344,7 @@ class Notebook:
             behind=captured["behind"],
             sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
             number=asking.number,
+            is_map=mapped is not None,
         )
         self._spawn(self._follow(live))
         return live
@@ -418,9 +437,10 @@ class Notebook:
     async def _finish(self, live: LiveCell) -> None:
         """The job has ended: deliver its names or its failure, and draw the last panel."""
         try:
+            results = await self._results(live) if live.job["items"] else {}
             if live.job["state"] == "done":
                 if live.folder is not None:
-                    await self._deliver(live, live.folder)
+                    await self._deliver(live, live.folder, results.get("tasks"))
             else:
                 await self._fail(live)
         except (GangaKernelError, OSError, ValueError) as error:
@@ -432,25 +452,48 @@ class Notebook:
     async def _fail(self, live: LiveCell) -> None:
         failure = failures.of_job(live)
         assert failure is not None
-        if live.job["state"] != "failed":  # else the cell has shown its error itself
+        if live.job["state"] != "failed" or live.job["items"]:  # else the cell has shown its error itself
             live.show_error(failure.ename, failure.evalue, failure.traceback)
         reason = f"{failure.ename}: {failure.evalue}"
         await self._bridge.call("fail", token=live.job["token"], reason=reason)
 
-    async def _deliver(self, live: LiveCell, folder: Path) -> None:
+    async def _results(self, live: LiveCell) -> dict[str, Any]:
+        """What a map that has ended left; the outputs of its items are shown."""
+        found: dict[str, Any] = await self._broker.ask("results", job=live.job["id"])
+        if found["items"]:
+            live.show_items(itemview.bundle(live.job, found["items"], found["with_outputs"]))
+        return found
+
+    async def _deliver(self, live: LiveCell, folder: Path, tasks: list[dict[str, Any]] | None = None) -> None:
+        """Deliver a job's names.
+
+        Parameters
+        ----------
+        tasks: what each task of a map left; None if the cell ran once
+        """
         job = live.job
         by_token = {one.job["token"]: one for one in self._cells.values()}
         for token in live.after:  # its result may refer to what theirs brings
             if token in by_token:
                 await by_token[token].ended.wait()
-        answer = await self._bridge.call(
-            "deliver",
-            token=job["token"],
-            path=str(folder / job["result"]["file"]),
-            key=secret(folder),
-            signature=job["result"]["signature"],
-            sent=live.sent,
-        )
+        shared = {"token": job["token"], "key": secret(folder), "sent": live.sent}
+        if tasks is None:
+            answer = await self._bridge.call(
+                "deliver",
+                path=str(folder / job["result"]["file"]),
+                signature=job["result"]["signature"],
+                **shared,
+            )
+        else:
+            here = [task["result"] for task in tasks if task["result"]]
+            gone = [task for task in tasks if not task["result"]]
+            answer = await self._bridge.call(
+                "deliver_map",
+                results=[(str(folder / one["file"]), one["signature"]) for one in here],
+                lost=[(*task["chunk"], task["ename"], task["evalue"]) for task in gone],
+                count=job["items"]["total"],
+                **shared,
+            )
         if "error" in answer:
             self._refuse(live, answer["error"])
             return
@@ -494,6 +537,15 @@ class Notebook:
             log.error("in the grid kernel", exc_info=error)
 
 
+def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
+    """A job's map as job description and broker have it."""
+    given = captured["map"]
+    if given is None:
+        return None
+    described = {name: given[name] for name in ("names", "items", "chunks")}
+    return {**described, "surely": captured["surely"], "allow_failures": bool(chosen.allow_failures)}
+
+
 def _label(source: str) -> str:
     """The cell's first line that does something, for a list of jobs."""
     lines = [line.strip() for line in source.splitlines()]
@@ -512,4 +564,6 @@ def _hints(captured: dict[str, Any]) -> list[str]:
         hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
     for name, reason in captured["unpicklable"].items():
         hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
+    if captured["map"] and captured["mutates"]:
+        hints.append(f"What an item changes in {', '.join(captured['mutates'])} stays in that item.")
     return hints

@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NoReturn
 
+from . import maps
 from .errors import OptionError
+from .maps import Map
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SCALE = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -35,6 +37,10 @@ class Options:
     runtime: seconds that each task may run
     requirements, rank, group: passed to the batch system as they are
     wait: the cell ends only with its job
+    map: the cell runs once for each item
+    chunk: items that a task runs, one after the other
+    allow_failures: a failed item's exception stands in the place of its values
+    seed: what random numbers begin with
     """
 
     backend: str | None = None
@@ -47,6 +53,10 @@ class Options:
     rank: str | None = None
     group: str | None = None
     wait: bool | None = None
+    map: tuple[Map, ...] | None = None
+    chunk: int | None = None
+    allow_failures: bool | None = None
+    seed: int | None = None
 
     def over(self, weaker: Options) -> Options:
         """These options, with those of `weaker` where these say nothing."""
@@ -55,7 +65,7 @@ class Options:
 
     def resources(self) -> dict[str, Any]:
         """What the backend is asked for, as plain data; only what was said."""
-        own = {"backend", "wait"}
+        own = {"backend", "wait", "map", "chunk", "allow_failures", "seed"}
         return {k: v for k, v in asdict(self).items() if k not in own and v is not None}
 
     def describe(self) -> str:
@@ -96,6 +106,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """A whole number of 32 bits."""
+    if not text.strip().isdigit() or int(text) >= 2**32:
+        raise ValueError("it must be a whole number from 0 to 4294967295")
+    return int(text)
+
+
 def flag(text: str) -> bool:
     """A switch of a tag or of metadata: ``batch:wait``, ``batch:wait=no``."""
     word = text.strip().lower()
@@ -113,6 +130,10 @@ def words(text: str) -> str:
     return text.strip()
 
 
+def _attribute(option: str) -> str:
+    return option.replace("-", "_")
+
+
 #: option -> (what turns its text into a value, its help for the user)
 PARSERS: dict[str, tuple[Any, str]] = {
     "backend": (words, "Ganga backend that runs the cell: Local, HTCondor, Slurm, …"),
@@ -125,18 +146,31 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "rank": (words, "HTCondor rank expression"),
     "group": (words, "accounting group"),
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
+    "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
+    "chunk": (count, "items of a map that one task runs"),
+    "allow-failures": (flag, "a failed item's exception stands in the place of its values"),
+    "seed": (number, "what random numbers begin with, in each item of a map"),
 }
-assert set(PARSERS) == {field.name for field in fields(Options)}
+#: Options that may be given several times.
+_REPEATED = {"map": maps.together}
+assert {_attribute(name) for name in PARSERS} == {field.name for field in fields(Options)}
 
 
 def from_line(text: str) -> Options:
     """The options of a ``%%batch`` or ``%batch`` line."""
+    text, found_maps = maps.taken_from(text)
     try:
         arguments = shlex.split(text, comments=True)
     except ValueError as error:
         raise OptionError(f"The options can't be read: {error}.", "Check the quotes.") from error
     parser = parser_for_line()
-    found = vars(parser.parse_args(arguments))
+    found = vars(parser.parse_args([*(f"--map={one}" for one in found_maps), *arguments]))
+    for name, join in _REPEATED.items():
+        if found[name] is not None:
+            try:
+                found[name] = join(found[name])
+            except ValueError as error:
+                raise OptionError(f"--{name} can't be used so: {error}.") from error
     return Options(**{name: value for name, value in found.items() if value is not None})
 
 
@@ -145,19 +179,43 @@ def from_mapping(given: Mapping[str, Any], where: str) -> Options:
 
     Parameters
     ----------
-    given: option -> value, a text or what JSON makes of it
+    given: option -> value, a text or what JSON makes of it; a list where it is given several times
     where: what to call the source in an error, e.g. "the cell's metadata"
     """
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in PARSERS:
             raise _unknown(name, where)
-        text = str(value).lower() if isinstance(value, bool) else str(value)
         try:
-            values[name] = PARSERS[name][0](text)
+            values[_attribute(name)] = _parsed(name, value if isinstance(value, list) else [value])
         except ValueError as error:
             raise OptionError(f"{name}={value} in {where} can't be used: {error}.") from error
     return Options(**values)
+
+
+def for_many(given: Options, where: str) -> Options:
+    """Options that many cells share, so they can't hold what belongs to one.
+
+    Raises
+    ------
+    OptionError: they do.
+    """
+    if given.map is not None:
+        raise OptionError(
+            f"A map belongs to one cell, and {where} is for many.", "Write %%batch --map … in that cell."
+        )
+    return given
+
+
+def _parsed(name: str, given: list[Any]) -> Any:
+    """The value of an option that was given one or more times."""
+    parse = PARSERS[name][0]
+    parsed = [parse(str(one).lower() if isinstance(one, bool) else str(one)) for one in given]
+    if name in _REPEATED:
+        return _REPEATED[name](parsed)
+    if len(parsed) != 1:
+        raise ValueError("it is given once")
+    return parsed[0]
 
 
 def parser_for_line() -> argparse.ArgumentParser:
@@ -167,7 +225,10 @@ def parser_for_line() -> argparse.ArgumentParser:
         if parse is flag:
             parser.add_argument(f"--{name}", help=text, action=argparse.BooleanOptionalAction, default=None)
         else:
-            parser.add_argument(f"--{name}", type=_typed(parse), help=text, metavar=name.upper())
+            action = "append" if name in _REPEATED else "store"
+            parser.add_argument(
+                f"--{name}", type=_typed(parse), help=text, metavar=name.upper(), action=action
+            )
     return parser
 
 
@@ -216,9 +277,12 @@ def _unknown(name: str, where: str, known: list[str] | None = None) -> OptionErr
     return OptionError(f"There is no option {name!r} in {where}.", remedy)
 
 
-def _spell(name: str, value: Any) -> str:
+def _spell(attribute: str, value: Any) -> str:
+    name = attribute.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
+    if name in _REPEATED:
+        return " ".join(f"--{name} {shlex.quote(str(one))}" for one in value)
     if name in ("memory", "disk"):
         return f"--{name} {spell_size(value)}"
     return f"--{name} {shlex.quote(str(value))}"

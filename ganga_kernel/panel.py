@@ -26,6 +26,8 @@ _BADGE = (
     "font-weight:600;font-size:12px"
 )
 _QUIET = "opacity:.75"
+#: Failed items of a map that the panel names, with their errors.
+_NAMED = 3
 
 
 def bundle(job: Job, now: float, hints: list[str]) -> dict[str, str]:
@@ -40,9 +42,14 @@ def bundle(job: Job, now: float, hints: list[str]) -> dict[str, str]:
     return {"text/html": as_html(job, now, hints), "text/plain": as_text(job, now, hints)}
 
 
-def metadata(job: Job) -> dict[str, Any]:
-    """The panel's output metadata, by which tools tell it from the cell's outputs; constant for a job."""
-    return {"ganga_kernel": {"role": "panel", "job": job["id"]}}
+def metadata(job: Job, role: str = "panel") -> dict[str, Any]:
+    """The panel's output metadata, by which tools tell it from the cell's outputs; constant for a job.
+
+    Parameters
+    ----------
+    role: "items" for the outputs of a map's items
+    """
+    return {"ganga_kernel": {"role": role, "job": job["id"]}}
 
 
 def job_of(metadata: Mapping[str, Any]) -> int | None:
@@ -54,6 +61,7 @@ def job_of(metadata: Mapping[str, Any]) -> int | None:
 def as_text(job: Job, now: float, hints: list[str]) -> str:
     """The panel for a console."""
     lines = [f"Job {job['id']}: {job['state']} ({', '.join(_facts(job))})"]
+    lines += [f"  {_counts(job['items'])}"] if job["items"] else []
     lines += [f"  {sentence}" for sentence in sentences(job, hints)]
     if not ended(job["state"]):
         lines.append(f"  As of {_clock(now)}. {_refresh(job)}")
@@ -71,11 +79,25 @@ def as_html(job: Job, now: float, hints: list[str]) -> str:
     badge = f'<span style="{_BADGE.format(colour=state.colour)}">{state.name}</span>'
     facts = " · ".join(html.escape(fact) for fact in _facts(job))
     rows = [f"<div>{badge} <b>Job {int(job['id'])}</b> <span>{facts}</span></div>"]
+    if job["items"]:
+        rows.append(_bar(job["items"]))
     rows += [f"<div>{html.escape(sentence)}</div>" for sentence in sentences(job, hints)]
     if not ended(job["state"]):
         said = html.escape(f"As of {_clock(now)}. {_refresh(job)}")
         rows.append(f'<div style="{_QUIET};font-size:12px">{said}</div>')
     return f'<div style="{_BOX.format(colour=state.colour)}">{"".join(rows)}</div>'
+
+
+def _bar(items: Mapping[str, Any]) -> str:
+    """How far a map has got."""
+    ended_ = int(items["done"]) + int(items["failed"])
+    bar = f'<progress value="{ended_}" max="{int(items["total"])}"></progress>'
+    return f"<div>{bar} <span>{html.escape(_counts(items))}</span></div>"
+
+
+def _counts(items: Mapping[str, Any]) -> str:
+    failed = f", {items['failed']} failed" if items["failed"] else ""
+    return f"{items['done']} of {items['total']} items done{failed}"
 
 
 def table(jobs: list[Job], now: float) -> str:
@@ -103,7 +125,9 @@ def _facts(job: Job) -> list[str]:
     facts = [job["backend"]]
     if job["backend"] == "HTCondor" and job["native"]:
         facts.append(f"cluster {job['native']}")
-    if job["host"]:
+    if job["tasks"] > 1:
+        facts.append(f"{job['tasks']} tasks")
+    elif job["host"]:
         facts.append(f"on {job['host']}")
     if job["attempt"] and job["attempt"] > 1:
         facts.append(f"attempt {job['attempt']}")
@@ -131,7 +155,18 @@ def sentences(job: Job, hints: list[str]) -> list[str]:
         said.append(job["reason"])
     elif job["state"] not in ("running", "done", "queued"):
         said.append(" ".join(filter(None, (state.sentence, job["reason"], state.remedy))))
-    return [*said, *job["notes"], *hints]
+    return [*said, *_failures(job["items"]), *job["notes"], *hints]
+
+
+def _failures(items: Mapping[str, Any] | None) -> list[str]:
+    """A sentence for each of a map's first failed items, and of its lost tasks."""
+    if items is None:
+        return []
+    said = [f"Item {one['item']}: {one['ename']}: {one['evalue']}" for one in items["failures"][:_NAMED]]
+    said += [
+        f"Items {one['from']} to {one['to']}: {one['state']}. {one['why']}" for one in items["lost"][:_NAMED]
+    ]
+    return said
 
 
 def _refresh(job: Job) -> str:

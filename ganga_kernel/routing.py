@@ -34,7 +34,7 @@ class BatchCell:
 
     source: str
     line: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -113,7 +113,15 @@ def _source_tags(code: str) -> list[str]:
     return tags
 
 
-def _options(tags: Iterable[str]) -> dict[str, str]:
-    """``batch:memory=4GB`` → ``{"memory": "4GB"}``; ``batch:fresh`` → ``{"fresh": ""}``."""
+def _options(tags: Iterable[str]) -> dict[str, Any]:
+    """``batch:memory=4GB`` → ``{"memory": "4GB"}``; ``batch:fresh`` → ``{"fresh": ""}``.
+
+    An option that several tags give has the list of its values.
+    """
     pairs = (tag.removeprefix("batch:").partition("=") for tag in tags if tag.startswith("batch:"))
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    found: dict[str, list[str]] = {}
+    for name, _, value in pairs:
+        values = found.setdefault(name.strip(), [])
+        if value.strip() not in values:
+            values.append(value.strip())
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

@@ -4,12 +4,14 @@
     ``job.json``       what to run, and where; read by the payload
     ``secret``         the job's key, for the notebook
     ``key``            the sandbox's copy of it; the payload deletes it before the cell runs
+    ``<task>.key``     the same for one of several tasks, which may share the folder
     ``<task>.events``  what the payload reports, one JSON event a line
     ``<task>.stderr``  what was said before the payload could report
     ``<task>.result``  the names that the cell bound; empty if there are none
     ``<token>.result`` the result of another job, whose names the cell reads
 ``objects/``
-    content-addressed files: namespaces (``<sha256>.pkl``) and the payload (``<sha256>.pyz``)
+    content-addressed files: namespaces and items of maps (``<sha256>.pkl``) and the payload
+    (``<sha256>.pyz``)
 """
 
 from __future__ import annotations
@@ -82,9 +84,11 @@ def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
     _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))
 
 
-def renew_key(folder: Path) -> None:
-    """Put the sandbox's copy of the key back: a payload that started has deleted it."""
-    _write(folder / "key", secret(folder))
+def renew_key(folder: Path, tasks: int) -> None:
+    """Put the sandbox's copies of the key back: a payload that started has deleted its own."""
+    names = ["key", *(f"{task}.key" for task in range(tasks) if tasks > 1)]
+    for name in names:
+        _write(folder / name, secret(folder))
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,8 +20,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "evaluate": history.evaluate,
     "needs": transfer.needs,
     "capture": transfer.capture,
+    "capture_map": transfer.capture_map,
     "place": transfer.place,
     "deliver": transfer.deliver,
+    "deliver_map": transfer.deliver_map,
     "fail": transfer.fail,
 }
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
-import tempfile
 import types
 from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, pickling
+from ..payload import changes, items, pickling
 from . import aliases as aliased
-from . import history, names, placeholders, reach
+from . import history, mapped, names, placeholders, reach
+from .objects import store
 from .placeholders import UNBOUND
 
 #: Environment variables that don't travel: they look like secrets, or belong to this very process.
@@ -32,6 +31,8 @@ _sent: dict[str, dict[str, Any]] = {}
 #: Names that were made pending, by the job's token, and the In[n] of its cell.
 _placed: dict[str, frozenset[str]] = {}
 _numbers: dict[str, int] = {}
+#: The jobs of maps: their names become lists, which only the notebook makes.
+_maps: set[str] = set()
 
 
 def _namespace() -> dict[str, Any]:
@@ -73,7 +74,12 @@ def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -
     return {p._ganga_token for name, p in pending.items() if _SHOWN.fullmatch(name)}
 
 
-def capture(source: str, number: int, objects: str) -> dict[str, Any]:
+def capture_map(maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str) -> dict[str, Any]:
+    """See `mapped.capture`."""
+    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"])
+
+
+def capture(source: str, number: int, objects: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
     """Write what the cell reads to a file, and say what else the job needs to run as it would here.
 
     Parameters
@@ -81,19 +87,20 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
     source: the cell
     number: its In[n]
     objects: folder of content-addressed files; the namespace becomes ``<sha256>.pkl`` there
+    given: what `capture_map` returned for a cell that runs once for each item
 
     Returns
     -------
     Either ``{"error": {…}}``: the cell doesn't compile. Or ``{"waits": [token, …]}``: these jobs must be
-    waited for here; they have failed, and the cell needs a name from each, or it reads ``_``, which one of
-    them may set. Or
+    waited for here; the cell needs a name from each, and they have failed or are maps; or it reads ``_``,
+    which one of them may set. Or
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
     - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
       the second names are inputs of that job that this one gets as well, the same objects;
-    - ``binds``: names that become pending; ``mutates``: those whose objects the cell changes; ``behind``:
-      names that what it binds may read later;
+    - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
+      whose objects it changes; ``behind``: names that what it binds may read later;
     - the environment.
     """
     shell = get_ipython()
@@ -107,20 +114,28 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
         name for name in found.mutates & set(namespace) if not isinstance(namespace[name], types.ModuleType)
     }
     aliases = aliased.sharing(mutates, namespace)
+    mapped_names = frozenset(given["names"] if given else ())
     wanted = {*found.reads, *mutates, *aliases, *found.deletes} & set(namespace)
-    wanted -= _own_names(shell)
-    pending, wanted = _with_what_is_behind(wanted, namespace)
+    wanted |= set(given["behind"] if given else ())
+    wanted -= _own_names(shell) | mapped_names
+    pending, wanted = _with_what_is_behind(wanted, namespace, mapped_names)
     waits = {p._ganga_token for p in pending.values() if p._ganga_failure}
+    waits |= {at._ganga_token for p in pending.values() for at in placeholders.chain(p)} & _maps
     waits |= _shown_later(found, placeholders.pending_of(namespace))
     if waits:
         return {"waits": sorted(waits)}
     instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
-    dumped, path = _write(namespace, wanted - (set(pending) - set(instead)), instead, objects)
+    travelling = sorted(wanted - (set(pending) - set(instead)))
+    dumped, path = store(
+        objects,
+        lambda file: pickling.dump_namespace(namespace, travelling, file, mapped_names, instead),
+    )
     late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
     pending |= {name: namespace[name] for name in late}
     behind = _behind(transformed, namespace, wanted, dumped)
     behind |= {name for p in pending.values() for name in p._ganga_behind}
-    binds = found.binds | mutates | aliases | (found.deletes & set(namespace))
+    changes_here = mutates | aliases | (found.deletes & set(namespace))
+    binds = found.binds - mapped_names if given else found.binds | changes_here
     if history.shows(transformed):
         binds |= {history.name_of(number)}
     return {
@@ -130,22 +145,27 @@ def capture(source: str, number: int, objects: str) -> dict[str, Any]:
         "after": _after(pending, namespace, wanted),
         "binds": sorted(binds),
         "mutates": sorted(mutates | aliases),
+        "surely": sorted(found.surely - mapped_names),
         "behind": sorted(behind),
         "environment": _environment(shell),
     }
 
 
 def _with_what_is_behind(
-    wanted: set[str], namespace: dict[str, Any]
+    wanted: set[str], namespace: dict[str, Any], without: frozenset[str]
 ) -> tuple[dict[str, placeholders.Pending], set[str]]:
     """The pending ones of these names, and the names with those that a pending value may read.
 
     What a job binds isn't known here yet, so what its functions and classes read counts as read.
+
+    Parameters
+    ----------
+    without: names that the job has from elsewhere
     """
     while True:
-        reached = reach.closure(wanted, namespace)
+        reached = reach.closure(wanted, namespace) - without
         pending = {name: namespace[name] for name in reached if type(namespace[name]) is placeholders.Pending}
-        behind = {name for p in pending.values() for name in p._ganga_behind if name in namespace}
+        behind = {name for p in pending.values() for name in p._ganga_behind if name in namespace} - without
         if behind <= wanted:
             return pending, wanted
         wanted |= behind
@@ -178,24 +198,9 @@ def _after(
     return [[token, sorted(found), same(token)] for (_, token), found in sorted(jobs.items())]
 
 
-def _write(
-    namespace: dict[str, Any], wanted: set[str], instead: dict[str, Any], objects: str
-) -> tuple[pickling.Dumped, str]:
-    """Write names to a content-addressed file."""
-    handle, path = tempfile.mkstemp(dir=objects, prefix="capture-")
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            dumped = pickling.dump_namespace(namespace, sorted(wanted), file, instead=instead)
-            digest = _digest(file)
-        final = os.path.join(objects, f"{digest}.pkl")
-        os.replace(path, final)
-    except BaseException:
-        os.unlink(path)
-        raise
-    return dumped, final
-
-
-def place(names: list[str], token: str, job: int, behind: list[str], sent: list[str], number: int) -> None:
+def place(
+    names: list[str], token: str, job: int, behind: list[str], sent: list[str], number: int, is_map: bool
+) -> None:
     """Make names pending until the job delivers.
 
     Parameters
@@ -203,9 +208,12 @@ def place(names: list[str], token: str, job: int, behind: list[str], sent: list[
     behind: names that the values may read, see `capture`
     sent: names whose values the job gets, and may refer to in its result
     number: the cell's In[n]
+    is_map: whether the cell runs once for each item
     """
     namespace = _namespace()
     _sent[token] = {name: namespace[name] for name in sent if name in namespace}
+    if is_map:
+        _maps.add(token)
     placeholders.place(_namespace(), names, token, job, frozenset(behind))
     _placed[token] = frozenset(names)
     _numbers[token] = number
@@ -240,6 +248,44 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
             arrived = dict(pickling.load_pairs(file, namespace, referred))
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
+    return _taken(token, owned, arrived, sent)
+
+
+def deliver_map(
+    token: str, results: list[tuple[str, str]], lost: list[tuple[int, int, str, str]], count: int, key: str,
+    sent: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Take the results of a map's tasks into the namespace: each name becomes a list, in item order.
+
+    Parameters
+    ----------
+    results: of each task the result file, and what it said the file's signature is
+    lost: see `mapped.collected`
+    count: how many items there are
+    token, key, sent: see `deliver`, whose answer this one's is like
+    """
+    namespace = _namespace()
+    owned = placeholders.owned(namespace, token)
+    found: list[items.Result] = []
+    for path, signature in results:
+        if not pickling.verify(path, key, signature):
+            return _refused(owned, f"{path} isn't what the job wrote (its signature is wrong)")
+        try:
+            with open(path, "rb") as file:
+                found += items.read(file, namespace)
+        except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
+            return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
+    arrived = mapped.collected(found, lost, count, _placed.get(token, frozenset()))
+    _maps.discard(token)
+    _sent.pop(token, None)
+    return _taken(token, owned, arrived, sent)
+
+
+def _taken(
+    token: str, owned: dict[str, placeholders.Pending], arrived: dict[str, Any], sent: str
+) -> dict[str, Any]:
+    """Take the names of a result into the namespace; see `deliver`."""
+    namespace = _namespace()
     expected = _placed.pop(token, frozenset())
     number = _numbers.pop(token, 0)
     answer: dict[str, Any] = {"delivered": [], "kept": [], "changed": [], "unavailable": {}}
@@ -303,15 +349,6 @@ def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]
     for pending in owned.values():
         pending._ganga_failure = why
     return {"error": why}
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    file.flush()
-    file.seek(0)
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _environment(shell: Any) -> dict[str, Any]:

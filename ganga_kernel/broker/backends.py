@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import difflib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError
 from ..spool import Spool
 from .stream import EventStream
-from .watch import kill_process, local_native, local_process
+from .watch import kill_processes, local_native, local_processes
 
 #: Backends that are known before Ganga is loaded.
 OURS = ("Local", "HTCondor")
+#: Seconds within which all local payloads of a job start, once one has.
+_START = 30.0
 #: The attribute of an HTCondor job that holds the token of ours.
 _TOKEN = "GangaKernelJob"
 #: Backends of Ganga's that can't run a batch cell: its own Condor needs bindings that are gone from current
@@ -65,24 +68,37 @@ def advice(name: str, known: list[str]) -> str:
     return f"{named}Ganga's backends here are: {', '.join(known)}."
 
 
-def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, Any], list[str]]:
-    """The attributes of the Ganga backend object, and the command, for a job of the store."""
+def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, Any], list[list[str]]]:
+    """The attributes of the Ganga backend object, and the commands, for a job of the store.
+
+    One command stands for a whole job; several are those of its tasks, each a subjob of Ganga's.
+    """
     folder = Path(job["folder"])
     payload = Spool(spool).payload()
     python = job["python"]["executable"]
     if backend == "HTCondor":
         return _condor(job, folder, payload, python)
-    command = [
-        "/usr/bin/env", python, str(payload), "--job", str(folder / "job.json"), "--task", "0",
-        "--attempt", "1", "--events", str(folder / "0.events"), "--result", str(folder / "0.result"),
+    commands = [
+        [
+            "/usr/bin/env", python, str(payload), "--job", str(folder / "job.json"), "--task", str(task),
+            "--attempt", "1", "--events", str(folder / f"{task}.events"),
+            "--result", str(folder / f"{task}.result"),
+        ]
+        for task in range(len(job["tasks"]))
     ]  # fmt: skip
-    return {}, command
+    split_at_once = {"batchsize": len(commands)} if backend == "Local" and len(commands) > 1 else {}
+    return split_at_once, commands
 
 
-def native(backend: str, ganga_backend: Any, output: Path) -> str:
-    """What the backend calls the job, as text for the store."""
+def native(backend: str, ganga_backend: Any, outputs: list[Path]) -> str:
+    """What the backend calls the job, as text for the store.
+
+    Parameters
+    ----------
+    outputs: for each subjob, or else for the job, the folder of Ganga's output
+    """
     if backend == "Local":
-        return local_native(ganga_backend, output)
+        return local_native(ganga_backend, outputs)
     if backend == "HTCondor":
         return str(ganga_backend.cluster_id)
     return json.dumps({"id": str(getattr(ganga_backend, "id", ""))})
@@ -100,33 +116,44 @@ def adopt(job: dict[str, Any]) -> str | None:
         cluster = find_cluster(_TOKEN, job["token"], since=job["created"])
         return None if cluster is None else str(cluster)
     if job["backend"] == "Local":
-        _, events = EventStream(folder / "0.events").read()
-        started = [event for event in events if event["event"] == "start"]
-        return local_process(started[0]["pid"], folder / "unknown") if started else None
+        streams = [folder / f"{task['task']}.events" for task in job["tasks"]]
+        pids = [_started(stream) for stream in streams]
+        given_up = time.monotonic() + _START
+        while any(pids) and not all(pids) and time.monotonic() < given_up:  # the others are on their way
+            time.sleep(0.1)
+            pids = [_started(stream) for stream in streams]
+        return local_processes((pid, folder / "unknown") for pid in pids) if any(pids) else None
     return None
 
 
+def _started(stream: Path) -> int:
+    """The process of a payload, as it says itself; 0 if it hasn't started."""
+    _, events = EventStream(stream).read()
+    return next((int(event["pid"]) for event in events if event["event"] == "start"), 0)
+
+
 def remove(backend: str, native: str) -> None:
-    """End an adopted job, which Ganga doesn't know."""
+    """End what Ganga doesn't know: an adopted job, or the subjobs on this host that it hasn't met yet."""
     if backend == "HTCondor":
         from ..condor.schedd import Schedd
 
         Schedd().remove(native, "killed in the notebook")
     else:
-        kill_process(native)
+        kill_processes(native)
 
 
 def _condor(
     job: dict[str, Any], folder: Path, payload: Path, python: str
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[list[str]]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
     described = json.loads((folder / "job.json").read_text())
     asked = job["resources"]
+    mapped = [described["map"]["items"]] if job["map"] else []
     fields = {
         "folder": str(folder),
         "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
-                        str(folder / "key"), *(one["file"] for one in described["inputs"])],
+                        str(folder / "key"), *mapped, *(one["file"] for one in described["inputs"])],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
@@ -141,7 +168,7 @@ def _condor(
         "accounting_group": asked.get("group", ""),
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
-    return fields, command
+    return fields, [command]
 
 
 def _megabytes(asked: int | None) -> int | None:

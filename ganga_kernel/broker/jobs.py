@@ -19,13 +19,16 @@ from ..states import ended
 from . import backends, dependencies
 from .session import GangaSession
 from .store import Store
-from .summary import summary
+from .summary import results, summary
 from .watching import Told, Watching
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the jobs in flight.
 POLL = 0.04
+
+#: Items whose outputs are told one by one.
+_ITEMS = 50
 
 _T = TypeVar("_T")
 
@@ -47,6 +50,7 @@ class Jobs:
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._watching = Watching(store, tell, self._changed, self._over)
         self._accepted = asyncio.Event()
+        self._local_waits = False
         self._in_flight = asyncio.Event()
 
     # ------------------------------------------------------------------ requests
@@ -86,6 +90,17 @@ class Jobs:
             raise BackendError(f"There is no job {number}.", "%jobs lists them.")
         return summary(found)
 
+    def results(self, number: int) -> dict[str, Any]:
+        """What the tasks of a map left, and the outputs of its first items, failures before all others."""
+        job = self._store.job(number)
+        if job is None or job["map"] is None:
+            raise BackendError(f"Job {number} is no map.", "%jobs lists the jobs.")
+        return {
+            "tasks": results(job),
+            "items": self._store.item_outputs(number, _ITEMS),
+            "with_outputs": self._store.count_item_outputs(number),
+        }
+
     async def kill(self, number: int) -> dict[str, Any]:
         """Kill a job; one that has ended is left as it is."""
         job = self._store.job(number)
@@ -96,10 +111,10 @@ class Jobs:
         if job["handed"] == 0:
             self._end_unstarted(job, "killed", "")
         elif job["handed"] == 2:
-            if job["ganga_id"] is None:
-                await asyncio.to_thread(backends.remove, job["backend"], job["native"])
-            else:
+            if job["ganga_id"] is not None:
                 await self._in_ganga(partial(self._session.kill, job["ganga_id"]))
+            if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
+                await asyncio.to_thread(backends.remove, job["backend"], job["native"])
         return self.job(number)
 
     async def status(self) -> dict[str, Any]:
@@ -180,6 +195,7 @@ class Jobs:
         while True:
             await self._accepted.wait()
             self._accepted.clear()
+            self._local_waits = False
             for job in self._store.accepted():
                 async with self._only_this(job):
                     await self._consider(job)
@@ -188,10 +204,17 @@ class Jobs:
         """Hand a job over if those that it needs are done and, for a local one, a core is free."""
         if not self._may_start(job):
             return
-        if job["backend"] == "Local" and self._watching.local >= self._settings.slots:
+        if job["backend"] == "Local" and not self._fits(job):
             self._waits_for_a_core(job)
         elif self._store.begin_handing(job["id"]):
             await self._hand_one(job)
+
+    def _fits(self, job: dict[str, Any]) -> bool:
+        """Whether there are free cores for all tasks of a local job, and no older job waits for some."""
+        running = self._watching.local
+        fits = not running or running + len(job["tasks"]) <= self._settings.slots
+        self._local_waits |= not fits
+        return fits and not self._local_waits
 
     def _sources(self, job: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """The jobs that this one needs, and what it takes from each."""
@@ -213,7 +236,7 @@ class Jobs:
             self._end_unstarted(job, "skipped", "", dependencies.inherited(failed))
             return False
         waits = dependencies.waits_for(before)
-        if waits != job["tasks"][0]["reason"]:
+        if waits and waits != job["tasks"][0]["reason"]:
             for task in job["tasks"]:
                 self._store.change_task(job["id"], task["task"], reason=waits)
             self._changed(job["id"])
@@ -231,11 +254,11 @@ class Jobs:
             self._end_unstarted(job, "refused", said)
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
-        spool.renew_key(Path(job["folder"]))
+        spool.renew_key(Path(job["folder"]), len(job["tasks"]))
         await asyncio.to_thread(dependencies.bring, Path(job["folder"]), self._sources(job))
-        fields, command = backends.prepare(job["backend"], job, self._settings.spool)
+        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
         number = await self._in_ganga(
-            partial(self._session.submit, job["token"], job["backend"], fields, command)
+            partial(self._session.submit, job["token"], job["backend"], fields, commands)
         )
         await self._note_handed(job, number)
         fresh = self._store.job(job["id"])
@@ -246,10 +269,10 @@ class Jobs:
             await self.kill(job["id"])
 
     async def _begin_to_watch(self, job: dict[str, Any]) -> None:
-        status = ""
+        statuses: list[str] = []
         if job["ganga_id"] is not None:
-            status = await self._in_ganga(partial(self._session.status, job["ganga_id"]))
-        self._watching.add(job, status)
+            statuses = await self._in_ganga(partial(self._session.statuses, job["ganga_id"]))
+        self._watching.add(job, statuses)
         self._in_flight.set()
 
     def _waits_for_a_core(self, job: dict[str, Any]) -> None:
@@ -281,7 +304,7 @@ class Jobs:
     async def _note_handed(self, job: dict[str, Any], number: int) -> None:
         native = await self._in_ganga(
             lambda: backends.native(
-                job["backend"], self._session.backend_of(number), self._session.output_folder(number)
+                job["backend"], self._session.backend_of(number), self._session.output_folders(number)
             )
         )
         with self._store:
@@ -292,16 +315,16 @@ class Jobs:
     def _over(self, job: dict[str, Any]) -> None:
         """A job's backend has ended all its tasks."""
         self._accepted.set()  # a core is free
-        unnoticed = job["ganga_id"] is not None and job["tasks"][0]["exit_code"] is None
-        if job["backend"] == "Local" and unnoticed:
+        unnoticed = [task["task"] for task in job["tasks"] if task["exit_code"] is None]
+        if job["backend"] == "Local" and job["ganga_id"] is not None and unnoticed:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
-                self._in_ganga(partial(self._session.give_up, job["ganga_id"]))
+                self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
             )
 
     def _changed(self, number: int) -> None:
         job = self.job(number)
-        if ended(job["state"]):
-            self._accepted.set()  # another one may wait for it
+        if ended(job["state"]) or job["tasks"] > 1:
+            self._accepted.set()  # another one may wait for it, or for a core
         self._tell("job", {"job": job})
 
     # ------------------------------------------------------------------ Ganga's thread
@@ -321,6 +344,6 @@ class Jobs:
     async def _in_ganga(self, call: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._ganga_thread, call)
 
-    def _from_ganga(self, ganga_id: int, status: str) -> None:
-        """Ganga changed a job's status; called in its thread."""
-        self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, status)
+    def _from_ganga(self, ganga_id: int, task: int, status: str) -> None:
+        """Ganga changed a task's status; called in its thread."""
+        self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, task, status)

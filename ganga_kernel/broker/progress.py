@@ -29,19 +29,28 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
         return {
             "state": "running", "attempt": event["attempt"], "host": event.get("host", ""),
             "started": event["time"], "notes": event.get("notes", []),
-            "reason": "", "error": None, "result": None,
+            "reason": "", "error": None, "result": None, "items_done": 0, "items_failed": 0,
         }  # fmt: skip
+    if event["event"] == "item":
+        counter = "items_done" if event["status"] == "ok" else "items_failed"
+        return {counter: task[counter] + 1}
     if event["event"] != "end":
         return {}
     changes: Changes = {"usage": event.get("usage")}
     if event["status"] == "terminated":  # killed, or vacated and soon started anew: the backend tells
         return {**changes, "error": event["error"]}
-    if event["status"] != "ok":
-        return {**changes, "state": "failed", "error": event["error"], "ended": event["time"]}
+    changes["error"] = event.get("error")
+    if event["result"] is None:
+        return {**changes, "state": "failed", "ended": event["time"]}
     changes["result"] = {**event["result"], "ended": event["time"]}
     if arrived(changes["result"], result_size):
-        changes |= {"state": "done", "ended": event["time"]}
+        changes |= whole({**task, **changes})
     return changes
+
+
+def whole(task: dict[str, Any]) -> Changes:
+    """The columns that the arrival of its result changes. A task with failed items delivers the others."""
+    return {"state": "failed" if task["error"] else "done", "ended": task["result"]["ended"]}
 
 
 def arrived(result: dict[str, Any] | None, result_size: Callable[[str], int]) -> bool:
@@ -65,7 +74,7 @@ def on_observation(
         return changes
     changes["ended"] = seen.time
     if arrived(task["result"], result_size):
-        return {**changes, "state": "done", "ended": task["result"]["ended"]}
+        return {**changes, **whole(task)}
     if kill_asked:
         return {**changes, "state": "killed", "reason": "", "error": None}
     return {**changes, "state": "lost", "reason": _lost(task, seen)}

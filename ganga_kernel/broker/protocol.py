@@ -12,6 +12,8 @@ hello     protocol, version → epoch, version. The first message.
 submit    a job, see `SUBMIT` → the job. Returns when the job is stored durably.
 follow    job, after → the job, its outputs from number `after` on, and the number of the first that counts;
           events of the job from now on.
+          The outputs of a map aren't told; see ``results``.
+results   job → of a map that has ended: what each task left, and the outputs of the first items.
 jobs      limit → the newest jobs, newest first.
 kill      job → the job.
 delivered job → None. The notebook has the job's results.
@@ -31,12 +33,14 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 2
+PROTOCOL = 3
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
+#: `map`: null, or ``{"chunks": [[first item, one after the last], …], "allow_failures": …}``, a chunk for
+#: each task.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
-    "names", "tasks", "python", "after",
+    "names", "tasks", "python", "after", "map",
 )  # fmt: skip
 
 

@@ -133,11 +133,15 @@ class Server:
         if op == "follow":
             job = self._jobs.job(request["job"])
             client.jobs.add(job["id"])
+            if job["items"]:
+                return {"job": job, "first": 0, "outputs": []}
             return {
                 "job": job,
                 "first": self._store.first_output(job["id"]),
                 "outputs": self._store.outputs(job["id"], request["after"]),
             }
+        if op == "results":
+            return self._jobs.results(request["job"])
         if op == "jobs":
             return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
         if op == "kill":

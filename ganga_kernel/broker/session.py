@@ -23,8 +23,9 @@ from ..folders import private_folder
 
 log = logging.getLogger(__name__)
 
-#: Called with Ganga's number of a job and its new status, from the thread that changed it.
-Listener = Callable[[int, str], None]
+#: Called with Ganga's number of a job, the number of a subjob (0 of an unsplit job) and its new status, from
+#: the thread that changed it.
+Listener = Callable[[int, int, str], None]
 
 _GANGARC = """\
 # Ganga configuration file ($Name: Ganga-8-7-12 $)
@@ -48,7 +49,7 @@ class GangaSession:
     Parameters
     ----------
     gangadir: Ganga's own folder
-    listener: told of every change of status of a job
+    listener: told of every change of status of a job or subjob
     """
 
     def __init__(self, gangadir: Path, listener: Listener) -> None:
@@ -92,7 +93,7 @@ class GangaSession:
         """The names of Ganga's backends."""
         return sorted(self._ganga.plugins("backends"))
 
-    def submit(self, token: str, backend: str, fields: dict[str, Any], command: list[str]) -> int:
+    def submit(self, token: str, backend: str, fields: dict[str, Any], commands: list[list[str]]) -> int:
         """Submit one Ganga job and return Ganga's number of it.
 
         Parameters
@@ -100,19 +101,22 @@ class GangaSession:
         token: becomes the Ganga job's name, by which `find` finds it
         backend: name of a Ganga backend
         fields: attributes of the backend object
-        command: program and arguments
+        commands: program and arguments; for several, which are of one program, the job is split
 
         Raises
         ------
         SubmitRefused: Ganga or its backend refused.
         """
         ganga = self._ganga
+        command = commands[0]
         try:
             job = ganga.Job(
                 name=token,
                 application=ganga.Executable(exe=command[0], args=command[1:]),
                 backend=getattr(ganga, backend)(**fields),
             )
+            if len(commands) > 1:
+                job.splitter = ganga.ArgSplitter(args=[each[1:] for each in commands])
             job.parallel_submit = False  # or submit() sleeps for a quarter of a second
             job.submit()
         except Exception as error:
@@ -132,9 +136,13 @@ class GangaSession:
 
         return stripProxy(self._ganga.jobs(number)).backend
 
-    def output_folder(self, number: int) -> Path:
-        """Where Ganga keeps a job's output."""
-        return Path(self._ganga.jobs(number).outputdir)
+    def output_folders(self, number: int) -> list[Path]:
+        """Where Ganga keeps the output of each subjob, or else of the job."""
+        return [Path(job.outputdir) for job in self._parts(number)]
+
+    def _parts(self, number: int) -> list[Any]:
+        job = self._ganga.jobs(number)
+        return list(job.subjobs) or [job]
 
     def kill(self, number: int) -> None:
         """Kill a Ganga job."""
@@ -142,15 +150,16 @@ class GangaSession:
         if job.status not in ("completed", "failed", "killed"):
             job.kill()
 
-    def status(self, number: int) -> str:
-        """Ganga's status of a job."""
-        return str(self._ganga.jobs(number).status)
+    def statuses(self, number: int) -> list[str]:
+        """Ganga's status of each subjob, or else of the job."""
+        return [str(job.status) for job in self._parts(number)]
 
-    def give_up(self, number: int) -> None:
-        """Tell Ganga that a job has failed, where it can't notice: the wrapper of a local job was killed."""
-        job = self._ganga.jobs(number)
-        if job.status not in ("completed", "failed", "killed"):
-            job.force_status("failed", force=True)
+    def give_up(self, number: int, tasks: list[int]) -> None:
+        """Tell Ganga that tasks have failed, where it can't notice: the wrapper of a local job was killed."""
+        parts = self._parts(number)
+        for job in (parts[task] for task in tasks):
+            if job.status not in ("completed", "failed", "killed"):
+                job.force_status("failed", force=True)
 
     def close(self) -> None:
         """Shut Ganga down in order."""
@@ -169,8 +178,10 @@ class GangaSession:
 
         def told(job: Any, status: str, *args: Any, **kwargs: Any) -> Any:
             answer = update(job, status, *args, **kwargs)
-            if job.master is None:
-                listener(int(job.id), str(job.status))
+            if job.master is not None:
+                listener(int(job.master.id), int(job.id), str(job.status))
+            elif not job.subjobs:
+                listener(int(job.id), 0, str(job.status))
             return answer
 
         Job.updateStatus = told

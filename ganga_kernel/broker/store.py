@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 2
+_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     notebook TEXT NOT NULL, cell TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL,
     execution_count INTEGER NOT NULL,
     names TEXT NOT NULL,
+    map TEXT,                               -- {"chunks": [[first, one after the last], ...], ...} of a map
     after TEXT NOT NULL,                    -- [[token, [name, ...]], ...]: jobs to be done first
     backend TEXT NOT NULL, resources TEXT NOT NULL, folder TEXT NOT NULL, python TEXT NOT NULL,
     handed INTEGER NOT NULL DEFAULT 0,      -- 0 not yet, 1 being handed to Ganga, 2 Ganga has it
@@ -42,15 +43,23 @@ CREATE TABLE IF NOT EXISTS tasks (
     backend_ended INTEGER NOT NULL DEFAULT 0,
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
+    items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, task)
+);
+CREATE TABLE IF NOT EXISTS items (          -- those that failed; the others are only counted
+    job INTEGER NOT NULL, task INTEGER NOT NULL, item INTEGER NOT NULL,
+    ename TEXT NOT NULL, evalue TEXT NOT NULL,
+    PRIMARY KEY (job, item)
 );
 CREATE TABLE IF NOT EXISTS outputs (
     job INTEGER NOT NULL, task INTEGER NOT NULL, number INTEGER NOT NULL,
-    output TEXT NOT NULL,
+    item INTEGER, output TEXT NOT NULL,
     PRIMARY KEY (job, number)
 );
 """
-_JSON = ("names", "after", "resources", "python", "error", "result", "usage", "notes")
+#: Failed items that a job is told with.
+_FAILURES = 20
+_JSON = ("names", "map", "after", "resources", "python", "error", "result", "usage", "notes")
 
 
 class Store:
@@ -160,12 +169,15 @@ class Store:
         """Set columns of a task."""
         self._change("tasks", "job = :_job AND task = :_task", {"_job": number, "_task": task}, values)
 
-    def add_outputs(self, number: int, task: int, outputs: list[dict[str, Any]]) -> int:
-        """Append outputs of a task; returns the number of the first of them."""
+    def add_outputs(self, number: int, task: int, outputs: list[tuple[int | None, dict[str, Any]]]) -> int:
+        """Append outputs of a task, each with the item of a map that it is from.
+
+        Returns the number of the first of them.
+        """
         first = self._next_output(number)
         self._db.executemany(
-            "INSERT INTO outputs (job, task, number, output) VALUES (?, ?, ?, ?)",
-            ((number, task, first + i, json.dumps(output)) for i, output in enumerate(outputs)),
+            "INSERT INTO outputs (job, task, number, item, output) VALUES (?, ?, ?, ?, ?)",
+            ((number, task, first + i, item, json.dumps(output)) for i, (item, output) in enumerate(outputs)),
         )
         self.change_job(number, outputs=first + len(outputs))
         return first
@@ -191,9 +203,48 @@ class Store:
         ]
 
     def forget_outputs(self, number: int, task: int) -> int:
-        """Drop a task's outputs, as it started anew; returns the number that the job's next output gets."""
-        self._db.execute("DELETE FROM outputs WHERE job = ? AND task = ?", (number, task))
+        """Drop a task's outputs and failed items, as it started anew; returns the number that the job's next
+        output gets."""
+        for table in ("outputs", "items"):
+            self._db.execute(f"DELETE FROM {table} WHERE job = ? AND task = ?", (number, task))
         return self._next_output(number)
+
+    def add_failures(self, number: int, task: int, failed: list[tuple[int, dict[str, Any]]]) -> None:
+        """Note items of a map that failed, each with its error."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO items (job, task, item, ename, evalue) VALUES (?, ?, ?, ?, ?)",
+            ((number, task, item, error["ename"], error["evalue"]) for item, error in failed),
+        )
+
+    def failures(self, number: int, limit: int) -> list[dict[str, Any]]:
+        """The first failed items of a job."""
+        rows = self._db.execute(
+            "SELECT item, ename, evalue FROM items WHERE job = ? ORDER BY item LIMIT ?", (number, limit)
+        )
+        return [dict(row) for row in rows]
+
+    def item_outputs(self, number: int, limit: int) -> list[tuple[int, list[dict[str, Any]]]]:
+        """The first items of a map that have outputs, those that failed before all others, with these."""
+        chosen = self._db.execute(
+            "SELECT DISTINCT o.item, i.item IS NULL FROM outputs o "
+            "LEFT JOIN items i ON i.job = o.job AND i.item = o.item "
+            "WHERE o.job = ? AND o.item IS NOT NULL ORDER BY 2, 1 LIMIT ?",
+            (number, limit),
+        ).fetchall()
+        found: dict[int, list[dict[str, Any]]] = {item: [] for item, _ in chosen}
+        marks = ", ".join("?" * len(found))
+        rows = self._db.execute(
+            f"SELECT item, output FROM outputs WHERE job = ? AND item IN ({marks}) ORDER BY number",
+            (number, *found),
+        )
+        for item, output in rows:
+            found[item].append(json.loads(output))
+        return list(found.items())
+
+    def count_item_outputs(self, number: int) -> int:
+        """How many items of a job have outputs."""
+        row = self._db.execute("SELECT COUNT(DISTINCT item) FROM outputs WHERE job = ?", (number,)).fetchone()
+        return int(row[0])
 
     def _change(self, table: str, where: str, keys: dict[str, Any], values: dict[str, Any]) -> None:
         sets = ", ".join(f"{name} = :{name}" for name in values)
@@ -204,6 +255,7 @@ class Store:
         job = _rich(row)
         rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
         job["tasks"] = [_rich(task) for task in rows.fetchall()]
+        job["failures"] = self.failures(job["id"], _FAILURES) if job["map"] else []
         return job
 
 

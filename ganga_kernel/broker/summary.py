@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..states import STATES
+from .. import maps
+from ..states import STATES, ended
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
     "held", "running", "queued", "accepted", "waiting", "refused", "failed", "lost", "skipped", "killed",
     "done",
 )  # fmt: skip
+#: Tasks without a result that are told one by one.
+_LOST = 5
 
 
 def job_state(tasks: list[dict[str, Any]]) -> str:
@@ -26,11 +29,29 @@ def error_of(job: dict[str, Any]) -> dict[str, Any] | None:
     """
     if job["state"] == "done":
         return None
+    if job["items"] and job["items"]["failures"]:
+        return _error_of_items(job)
     if job["error"]:
         return {key: job["error"][key] for key in ("ename", "evalue", "traceback")}
     name = f"Job{job['state'].capitalize()}"
     sentence = f"job {job['id']}: {job['reason'] or STATES[job['state']].sentence}"
     return {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[0m: {sentence}"]}
+
+
+def _error_of_items(job: dict[str, Any]) -> dict[str, Any]:
+    """The error of a map with failed items: the first one's, and which ones failed."""
+    items = job["items"]
+    first = items["failures"][0]
+    listed = maps.shown([one["item"] for one in items["failures"]])
+    more = " and more" if len(items["failures"]) < items["failed"] else ""
+    sentence = (
+        f"{items['failed']} of {items['total']} items of job {job['id']} failed: {listed}{more}. Mend the "
+        "cell and run it again, or take what there is with --allow-failures."
+    )
+    error = job["error"] or {}
+    name, said = first["ename"], f"item {first['item']}: {first['evalue']}"
+    traceback = error.get("traceback") or [f"\x1b[31m{name}\x1b[0m: {said}"]
+    return {"ename": name, "evalue": f"{said} ({sentence})", "traceback": [*traceback, sentence]}
 
 
 def needed_in_vain(job: dict[str, Any]) -> str:
@@ -43,8 +64,10 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
     tasks = job["tasks"]
     state = job_state(tasks)
     shown = next(task for task in tasks if task["state"] == state)
+    if _is_enough(job, tasks):
+        state = "done"
     started = [task["started"] for task in tasks if task["started"]]
-    ended = [task["ended"] for task in tasks]
+    ends = [task["ended"] for task in tasks]
     keys = ("id", "token", "notebook", "label", "execution_count", "names", "backend", "resources",
             "folder", "native", "ganga_id", "created", "submitted", "delivered")  # fmt: skip
     return {
@@ -56,9 +79,66 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "exit_code": shown["exit_code"],
         "error": shown["error"],
         "result": shown["result"],
-        "usage": shown["usage"],
+        "usage": _usage(tasks),
         "notes": shown["notes"],
         "tasks": len(tasks),
         "started": min(started) if started else None,
-        "ended": max(ended) if all(ended) else None,
+        "ended": max(ends) if all(ends) else None,
+        "items": _items(job, tasks) if job["map"] else None,
     }
+
+
+def results(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each task of a map left: its chunk of items and its result, or why there is none."""
+    return [
+        {
+            "chunk": chunk,
+            "result": task["result"] if _delivers(task) else None,
+            "ename": f"Job{task['state'].capitalize()}",
+            "evalue": _why(task),
+        }
+        for chunk, task in zip(job["map"]["chunks"], job["tasks"], strict=True)
+    ]
+
+
+def _is_enough(job: dict[str, Any], tasks: list[dict[str, Any]]) -> bool:
+    """Whether a job whose failures are allowed has ended with something to deliver."""
+    allowed = bool(job["map"]) and job["map"]["allow_failures"] and not job["kill_asked"]
+    return allowed and all(ended(task["state"]) for task in tasks) and any(map(_delivers, tasks))
+
+
+def _delivers(task: dict[str, Any]) -> bool:
+    """Whether a task has ended and its result is here."""
+    return task["result"] is not None and task["state"] in ("done", "failed")
+
+
+def _why(task: dict[str, Any]) -> str:
+    if task["error"]:
+        return f"{task['error']['ename']}: {task['error']['evalue']}"
+    return task["reason"] or STATES[task["state"]].sentence
+
+
+def _items(job: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The counts of a map's items. Those of a task that left nothing have failed."""
+    done = failed = 0
+    lost = []
+    for (start, stop), task in zip(job["map"]["chunks"], tasks, strict=True):
+        if ended(task["state"]) and not _delivers(task):
+            failed += stop - start
+            lost.append({"from": start, "to": stop - 1, "state": task["state"], "why": _why(task)})
+        else:
+            done += task["items_done"]
+            failed += task["items_failed"]
+    total = job["map"]["chunks"][-1][1]
+    gone = [(one["from"], one["to"]) for one in lost]
+    failures = [one for one in job["failures"] if not any(a <= one["item"] <= b for a, b in gone)]
+    return {"total": total, "done": done, "failed": failed, "failures": failures, "lost": lost[:_LOST]}
+
+
+def _usage(tasks: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the tasks used together: time added up, and the most memory."""
+    used = [task["usage"] for task in tasks if task["usage"]]
+    if not used:
+        return None
+    together = {key: sum(one[key] for one in used) for key in ("wall", "cpu")}
+    return {**together, "memory": max(one["memory"] for one in used)}

@@ -5,15 +5,19 @@ A watcher only observes. What an observation means for a task is decided in `pro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -52,61 +56,96 @@ class Watcher(ABC):
 
 
 class LocalWatcher(Watcher):
-    """Ganga's Local: its wrapper's process, and the status file that the wrapper writes.
+    """Ganga's Local: its wrapper's process for each task, and the status file that the wrapper writes.
 
     Ganga itself never notices a wrapper that was killed.
 
     Parameters
     ----------
-    native: what `local_native` returned at submission
+    native: what `local_native` or `local_processes` returned
     """
 
     def __init__(self, native: str) -> None:
-        self._native = json.loads(native)
-        self._status = Path(self._native["status"])
-        self._ended = False
+        self._running: dict[int, dict[str, Any]] = dict(enumerate(json.loads(native)))
 
     def poll(self) -> list[Observation]:
         """See `Watcher.poll`."""
-        if self._ended:
-            return []
-        alive = _alive(self._native)  # before the file is read, or an end could slip in between
-        code = self._exit_code()
+        seen = [one for task, native in self._running.items() if (one := self._look(task, native))]
+        for one in seen:
+            del self._running[one.task]
+        return seen
+
+    def _look(self, task: int, native: dict[str, Any]) -> Observation | None:
+        alive = _alive(native)  # before the code is read, or an end could slip in between
+        code = _said(native, "EXITCODE")
         if code is None and alive:
-            return []
-        self._ended = True
-        reason = "" if code is not None else "Its process on this host was killed."
-        return [Observation(0, "ended", time.time(), exit_code=code, reason=reason)]
-
-    def _exit_code(self) -> int | None:
-        try:
-            text = self._status.read_text()
-        except FileNotFoundError:
             return None
-        found = re.search(r"^EXITCODE: (-?\d+)", text, re.MULTILINE)
-        return int(found[1]) if found else None
+        reason = "" if code is not None else "Its process on this host was killed."
+        return Observation(task, "ended", time.time(), exit_code=code, reason=reason)
 
 
-def local_native(backend: Any, output: Path) -> str:
-    """What identifies a job on Ganga's Local, as text for the store."""
+def _said(native: dict[str, Any], what: str) -> int | None:
+    """A number that a wrapper has written to its status file."""
+    try:
+        text = Path(native["status"]).read_text()
+    except FileNotFoundError:
+        return None
+    found = re.search(rf"^{what}: (-?\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def local_native(backend: Any, outputs: Iterable[Path]) -> str:
+    """What identifies a job on Ganga's Local, as text for the store.
+
+    Of a job with subjobs Ganga knows one process at first, which starts a wrapper for each: these are known
+    by their scripts, and tell their numbers in their status files.
+
+    Parameters
+    ----------
+    backend: the job's backend object
+    outputs: for each task the folder of Ganga's output
+    """
     pid = backend.wrapper_pid[-1] if isinstance(backend.wrapper_pid, list) else backend.wrapper_pid
-    return local_process(pid, output / "__jobstatus__")
+    outputs = list(outputs)
+    tasks = json.loads(local_processes((pid, output / "__jobstatus__") for output in outputs))
+    if len(tasks) > 1:
+        for task, output in zip(tasks, outputs, strict=True):
+            task["script"] = str(output.parent / "input" / "__jobscript__")
+    return json.dumps(tasks)
 
 
-def local_process(pid: int, status: Path) -> str:
-    """What identifies a process of this host and the file where its exit code will be."""
-    return json.dumps({"pid": pid, "born": _born(pid), "status": str(status)})
+def local_processes(found: Iterable[tuple[int, Path]]) -> str:
+    """What identifies processes of this host, and the files where their exit codes will be."""
+    return json.dumps([{"pid": pid, "born": _born(pid), "status": str(status)} for pid, status in found])
 
 
-def kill_process(native: str) -> None:
-    """Kill the process that `local_process` identified, if it still runs."""
-    found = json.loads(native)
-    if _alive(found):
-        os.kill(found["pid"], signal.SIGKILL)
+def kill_processes(native: str) -> None:
+    """Kill those of the tasks' processes that still run."""
+    tasks = json.loads(native)
+    for task in tasks:
+        if "script" not in task and _alive(task):
+            os.kill(task["pid"], signal.SIGKILL)
+    scripts = {task["script"] for task in tasks if "script" in task}
+    for process in psutil.process_iter(["cmdline"]) if scripts else ():
+        if scripts.intersection(process.info["cmdline"] or ()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # Ganga makes each the leader of a group
 
 
 def _alive(native: dict[str, Any]) -> bool:
+    """Whether a task's wrapper runs, or will be started."""
+    wrapper = _said(native, "WRAPPER") if "script" in native else None
+    if wrapper is not None:
+        return native["script"] in _command(wrapper)
     return bool(native["born"]) and bool(_born(native["pid"]) == native["born"])
+
+
+def _command(pid: int) -> list[str]:
+    """The command line of a process; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
 
 
 def _born(pid: int) -> str:
@@ -179,13 +218,13 @@ class GangaWatcher(Watcher):
     def __init__(self) -> None:
         self._seen: list[Observation] = []
 
-    def tell(self, status: str) -> None:
-        """Ganga changed the job's status."""
+    def tell(self, task: int, status: str) -> None:
+        """Ganga changed a task's status."""
         state = {"submitted": "queued", "running": "running"}.get(status)
         if status in ("completed", "failed", "killed"):
             state = "ended"
         if state:
-            self._seen.append(Observation(0, state, time.time()))
+            self._seen.append(Observation(task, state, time.time()))
 
     def poll(self) -> list[Observation]:
         """See `Watcher.poll`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ from .stream import EventStream
 from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
 
 log = logging.getLogger(__name__)
+
+#: Tasks of one job whose streams are read in one look; those of larger jobs take turns.
+_STREAMS = 64
+#: Seconds between two tellings of a job of several tasks, at least.
+_PAUSE = 0.2
 
 #: Called with a kind ("job", "output", "restart") and what to tell the job's followers.
 Told = Callable[[str, dict[str, Any]], None]
@@ -33,17 +39,39 @@ class Watched:
     job: its row in the store, with its tasks; kept in step with the store
     streams: the event streams of its tasks
     held_back: what the backend said while a stream had more to read
+    turn: the task with which the next look begins
+    changed: whether there is something to tell
+    told: when it was told last
     """
 
     job: dict[str, Any]
     watcher: Watcher
     streams: list[EventStream]
     held_back: list[Observation]
+    turn: int = 0
+    changed: bool = False
+    told: float = 0.0
 
     @property
     def number(self) -> int:
         """The job's number."""
         return int(self.job["id"])
+
+    def due(self) -> set[int]:
+        """The tasks whose streams this look reads: some in turn, and those of which the backend told."""
+        count = len(self.streams)
+        turn = {(self.turn + i) % count for i in range(min(count, _STREAMS))}
+        self.turn = (self.turn + _STREAMS) % count
+        return turn | {seen.task for seen in self.held_back}
+
+    def is_over(self) -> bool:
+        """Whether the backend has ended all tasks."""
+        return all(task["backend_ended"] for task in self.job["tasks"])
+
+    def is_due_to_tell(self, now: float) -> bool:
+        """Whether its state is to be told now."""
+        at_once = len(self.streams) == 1 or all(ended(task["state"]) for task in self.job["tasks"])
+        return self.changed and (at_once or now - self.told > _PAUSE)
 
     def result_size(self, name: str) -> int:
         """Bytes of a result file, 0 while it isn't there."""
@@ -74,15 +102,20 @@ class Watching:
 
     @property
     def local(self) -> int:
-        """How many jobs run on this very host."""
-        return sum(watched.job["backend"] == "Local" for watched in self._jobs.values())
+        """How many tasks run on this very host."""
+        return sum(
+            not task["backend_ended"]
+            for watched in self._jobs.values()
+            if watched.job["backend"] == "Local"
+            for task in watched.job["tasks"]
+        )
 
-    def add(self, job: dict[str, Any], ganga_status: str) -> None:
+    def add(self, job: dict[str, Any], ganga_statuses: list[str]) -> None:
         """Watch a job that its backend has.
 
         Parameters
         ----------
-        ganga_status: what Ganga says of it now; empty if Ganga doesn't know it
+        ganga_statuses: what Ganga says of its tasks now; empty if Ganga doesn't know it
         """
         folder = Path(job["folder"])
         watcher: Watcher
@@ -92,7 +125,8 @@ class Watching:
             watcher = CondorWatcher(folder, job["log_offset"])
         else:
             watcher = GangaWatcher()
-            watcher.tell(ganga_status)
+            for task, status in enumerate(ganga_statuses):
+                watcher.tell(task, status)
         streams = [
             EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
             for task in job["tasks"]
@@ -104,11 +138,11 @@ class Watching:
         if number in self._jobs:
             self._jobs[number].job["kill_asked"] = 1
 
-    def tell_status(self, ganga_id: int, status: str) -> None:
-        """Ganga changed a job's status."""
+    def tell_status(self, ganga_id: int, task: int, status: str) -> None:
+        """Ganga changed a task's status."""
         for watched in self._jobs.values():
             if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
-                watched.watcher.tell(status)
+                watched.watcher.tell(task, status)
 
     def look(self) -> None:
         """One look at every job in flight. Many times a second: with nothing new it costs little."""
@@ -122,19 +156,21 @@ class Watching:
         """The backend's log is read first and counts last: a task's stream is read to its end before."""
         watched.held_back += watched.watcher.poll()
         told: list[tuple[str, dict[str, Any]]] = []
-        changed = more = False
+        more = False
         with self._store:
-            for task, stream in zip(watched.job["tasks"], watched.streams, strict=True):
+            for number in watched.due():
+                task, stream = watched.job["tasks"][number], watched.streams[number]
                 if not task["backend_ended"]:
-                    changed |= self._read(watched, task, stream, told)
+                    watched.changed |= self._read(watched, task, stream, told)
                     more |= stream.more
             if not more:
-                changed |= self._observe(watched)
+                watched.changed |= self._observe(watched)
         for kind, what in told:
             self._tell(kind, what)
-        if changed:
+        if watched.is_due_to_tell(now := time.monotonic()):
+            watched.changed, watched.told = False, now
             self._changed(watched.number)
-        if all(task["backend_ended"] for task in watched.job["tasks"]):
+        if watched.is_over():
             del self._jobs[watched.number]
             self._over(watched.job)
 
@@ -146,13 +182,20 @@ class Watching:
         if not again and not events:
             return self._late_result(watched, task)
         which = {"job": watched.number, "task": task["task"]}
-        outputs = [event["output"] for event in events if event["event"] == "output"]
+        outputs = [(event.get("item"), event["output"]) for event in events if event["event"] == "output"]
         if not ended(task["state"]):
+            live = watched.job["map"] is None  # the outputs of items are shown when the job has ended
             if again:
                 first = self._store.forget_outputs(watched.number, task["task"])
-                told.append(("restart", {**which, "next": first}))
+                told += [("restart", {**which, "next": first})] * live
             first = self._store.add_outputs(watched.number, task["task"], outputs)
-            told += [("output", {**which, "number": n, "output": o}) for n, o in enumerate(outputs, first)]
+            if live:
+                told += [
+                    ("output", {**which, "number": n, "output": output})
+                    for n, (_, output) in enumerate(outputs, first)
+                ]
+            failed = [(e["item"], e["error"]) for e in events if e["event"] == "item" and e["error"]]
+            self._store.add_failures(watched.number, task["task"], failed)
         before = dict(task)
         for event in events:
             task.update(progress.on_event(task, event, watched.result_size))
@@ -166,7 +209,7 @@ class Watching:
         """Whether a result whose end was reported has arrived by now: a file transfer takes its time."""
         if ended(task["state"]) or not progress.arrived(task["result"], watched.result_size):
             return False
-        return self._change(watched, task, {"state": "done", "ended": task["result"]["ended"]})
+        return self._change(watched, task, progress.whole(task))
 
     def _observe(self, watched: Watched) -> bool:
         seen, watched.held_back = watched.held_back, []

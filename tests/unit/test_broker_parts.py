@@ -93,7 +93,7 @@ def task(**values: Any) -> dict[str, Any]:
     return {
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
-        "usage": None, "notes": [], **values,
+        "usage": None, "notes": [], "items_done": 0, "items_failed": 0, **values,
     }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def new_job(token: str) -> dict[str, Any]:
     return {
         "token": token, "notebook": "n", "cell": "", "source": "s", "label": "l", "execution_count": 1,
         "names": ["a"], "backend": "Local", "resources": {}, "folder": "/f", "python": {}, "tasks": 2,
-        "after": [],
+        "after": [], "map": None,
     }  # fmt: skip
 
 
@@ -175,14 +175,14 @@ def test_the_store_keeps_jobs_over_a_restart(tmp_path: Path) -> None:
     store = Store(tmp_path / "jobs.sqlite")
     number = store.add(new_job("t"))
     store.change_task(number, 1, state="running", error={"ename": "E"})
-    store.add_outputs(number, 0, [{"type": "stream"}, {"type": "error"}])
+    store.add_outputs(number, 0, [(None, {"type": "stream"}), (None, {"type": "error"})])
     store.close()
     store = Store(tmp_path / "jobs.sqlite")
     job = store.by_token("t")
     assert job is not None and job["names"] == ["a"] and job["tasks"][1]["error"] == {"ename": "E"}
     assert [one["number"] for one in store.outputs(number, 1)] == [1]
     assert store.forget_outputs(number, 0) == 2 == store.first_output(number)
-    assert store.add_outputs(number, 0, [{"type": "stream"}]) == 2 == store.first_output(number)
+    assert store.add_outputs(number, 0, [(None, {"type": "stream"})]) == 2 == store.first_output(number)
     assert summary(job)["state"] == "running"
     assert [one["id"] for one in store.unfinished()] == [number]
     store.close()
@@ -258,7 +258,7 @@ def test_a_wish_of_another_host_is_seen(tmp_path: Path) -> None:
 def test_a_local_job_whose_broker_died_at_the_wrong_moment_is_found_and_ended(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     (tmp_path / "0.events").write_bytes(line(1, 0, event="start", pid=process.pid))
-    native = backends.adopt({"backend": "Local", "folder": str(tmp_path)})
+    native = backends.adopt({"backend": "Local", "folder": str(tmp_path), "tasks": [{"task": 0}]})
     assert native is not None
     watcher = LocalWatcher(native)
     assert watcher.poll() == []
@@ -268,7 +268,7 @@ def test_a_local_job_whose_broker_died_at_the_wrong_moment_is_found_and_ended(tm
 
 
 def test_a_job_that_never_started_is_handed_over_again(tmp_path: Path) -> None:
-    assert backends.adopt({"backend": "Local", "folder": str(tmp_path)}) is None
+    assert backends.adopt({"backend": "Local", "folder": str(tmp_path), "tasks": [{"task": 0}]}) is None
 
 
 def test_a_job_is_handed_over_once_and_not_after_a_kill(tmp_path: Path) -> None:

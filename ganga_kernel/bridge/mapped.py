@@ -1,0 +1,201 @@
+"""The items of a batch cell's map: evaluated in the notebook, written for the tasks, collected again."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, Callable, NamedTuple
+
+from IPython import get_ipython
+
+from ..payload import items, pickling
+from .objects import store
+
+#: Items at most: an endless iterator must not eat the memory.
+_MOST = 1_000_000
+#: Exceptions of an evaluation that are the cell's error.
+_ERRORS = (Exception, KeyboardInterrupt, SystemExit)
+
+
+class MapError(Exception):
+    """The maps of a cell can't be used together, or can't travel."""
+
+    # What a traceback shows in front of the name.
+    __module__ = "builtins"
+
+
+class Found(NamedTuple):
+    """The items of a cell's maps.
+
+    Attributes
+    ----------
+    names: all names that they give values to
+    rows: for each item the values, in the order of the names
+    """
+
+    names: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def capture(
+    maps: list[tuple[list[str], str]],
+    limits: tuple[int, int],
+    objects: str,
+    needs: Callable[[str], list[str]],
+) -> dict[str, Any]:
+    """Evaluate a cell's maps and write their items to a file.
+
+    Parameters
+    ----------
+    maps: for each map its names and its expression
+    limits: the most tasks that there may be, and how many items a task has at most if there are fewer
+    objects: folder of content-addressed files
+    needs: tokens of the jobs that must deliver before a source can run
+
+    Returns
+    -------
+    Either ``{"error": {…}}``: evaluating failed. Or ``{"waits": [token, …]}``: these jobs must deliver
+    first. Or
+
+    - ``names``, ``items``, ``chunks``: see `ganga_kernel.payload.job.Mapped`;
+    - ``behind``: names of the notebook that code within the items reads.
+    """
+    waits = {token for _, expression in maps for token in needs(expression)}
+    if waits:
+        return {"waits": sorted(waits)}
+    namespace = get_ipython().user_ns
+    found = _evaluate(maps)
+    if not isinstance(found, Found):
+        return {"error": found}
+    try:
+        _, path = store(objects, partial(_write, found, namespace))
+    except items.ItemError as error:
+        return {"error": _shown(error)}
+    return {
+        "names": found.names,
+        "items": path,
+        "chunks": chunks(len(found.rows), *limits),
+        "behind": sorted(_behind(found, namespace)),
+    }
+
+
+def _evaluate(maps: list[tuple[list[str], str]]) -> Found | dict[str, Any]:
+    """The items, or the error that evaluating the expressions gives, as a cell shows it."""
+    try:
+        columns = [_column(names, expression) for names, expression in maps]
+        return Found([name for names, _ in maps for name in names], _zipped(columns, maps))
+    except _ERRORS as error:
+        return _shown(error)
+
+
+def _column(names: list[str], expression: str) -> list[tuple[Any, ...]]:
+    """The values of one map's names, for each item."""
+    code = compile(expression, f"<--map {','.join(names)}>", "eval", dont_inherit=True)
+    found = list(itertools.islice(iter(eval(code, get_ipython().user_ns)), _MOST + 1))
+    if len(found) > _MOST:
+        raise MapError(f"--map {','.join(names)} has more than {_MOST:,} items.")
+    if not found:
+        raise MapError(f"--map {','.join(names)} has no items, so there is nothing to run.")
+    return [(one,) for one in found] if len(names) == 1 else [_unpacked(one, names) for one in found]
+
+
+def _unpacked(item: Any, names: list[str]) -> tuple[Any, ...]:
+    values = tuple(item)
+    if len(values) != len(names):
+        raise MapError(f"--map {','.join(names)} can't unpack {item!r:.100}: it has {len(values)} values.")
+    return values
+
+
+def _zipped(columns: list[list[tuple[Any, ...]]], maps: list[tuple[list[str], str]]) -> list[tuple[Any, ...]]:
+    if len({len(column) for column in columns}) > 1:
+        counts = ", ".join(
+            f"{','.join(names)} has {len(column)}" for (names, _), column in zip(maps, columns)
+        )
+        raise MapError(f"The maps of a cell go together, so they need equally many items: {counts}.")
+    return [tuple(itertools.chain(*parts)) for parts in zip(*columns)]
+
+
+def _shown(error: BaseException) -> dict[str, Any]:
+    shell = get_ipython()
+    kind, _, tb = sys.exc_info()
+    while tb is not None and not tb.tb_frame.f_code.co_filename.startswith("<--map"):
+        tb = tb.tb_next
+    traceback = (
+        shell.SyntaxTB.structured_traceback(kind, error, [])
+        if isinstance(error, SyntaxError) or tb is None
+        else shell.InteractiveTB.structured_traceback(kind, error, tb)
+    )
+    return {"ename": type(error).__name__, "evalue": str(error), "traceback": traceback}
+
+
+def _behind(found: Found, namespace: dict[str, Any]) -> set[str]:
+    """The names of the notebook that code within the items reads: these travel once, with the namespace."""
+    instead = dict(zip(found.names, zip(*found.rows)))
+    dumped = pickling.dump_namespace(namespace, found.names, _Nowhere(), instead=instead)
+    return {*dumped.sizes, *dumped.unpicklable}.difference(found.names)
+
+
+class _Nowhere(io.BytesIO):
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+
+def _write(found: Found, namespace: dict[str, Any], file: Any) -> None:
+    items.write(file, namespace, found.names, found.rows)
+
+
+def chunks(count: int, tasks: int, size: int) -> list[list[int]]:
+    """The items of each task: the first, and the one after the last. No two tasks differ by more than one.
+
+    Parameters
+    ----------
+    tasks: how many there are at most
+    size: items of a task at most, unless that would make too many tasks
+    """
+    tasks = min(tasks, -(-count // size))
+    return [[count * i // tasks, count * (i + 1) // tasks] for i in range(tasks)]
+
+
+def collected(
+    results: Iterable[items.Result],
+    lost: list[tuple[int, int, str, str]],
+    count: int,
+    expected: Iterable[str],
+) -> dict[str, Any]:
+    """For each name that an item bound, the list of its values in item order.
+
+    Parameters
+    ----------
+    lost: items of which nothing came back: the first, the one after the last, an exception's name and text
+    expected: names to use where no item ended well
+    """
+    bound: dict[str, dict[int, Any]] = {}
+    failed: dict[int, Any] = {}
+    good = False
+    for one in results:
+        if one.exception is not None:
+            failed[one.item] = one.exception
+            continue
+        good = True
+        for name, value in one.values.items():
+            bound.setdefault(name, {})[one.item] = value
+    for start, stop, ename, evalue in lost:
+        failed.update(dict.fromkeys(range(start, stop), items.like({"ename": ename, "evalue": evalue})))
+    if not good:
+        bound = {name: {} for name in expected}
+    return {name: list(_values(name, values, failed, count)) for name, values in bound.items()}
+
+
+def _values(name: str, values: dict[int, Any], failed: dict[int, Any], count: int) -> Iterator[Any]:
+    for item in range(count):
+        if item in values:
+            yield values[item]
+        elif item in failed:
+            yield failed[item]
+        else:
+            yield pickling.Unavailable(f"{name}[{item}]", f"item {item} did not bind it")

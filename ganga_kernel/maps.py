@@ -1,0 +1,160 @@
+"""``--map x=EXPR``: a cell that runs once for each item. Its option, and how items become tasks. Pure."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .errors import OptionError
+
+#: On HTCondor, tasks up to which each item is one of its own, unless --chunk says otherwise.
+_TASKS = 500
+#: Tasks of one job at most.
+_MOST_TASKS = 10_000
+#: The option on a line, where no quote is open.
+_OPTION = re.compile(r"--map(?:=|\s+)")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+
+class Map(NamedTuple):
+    """One ``--map``: names, and the expression whose items they get; more than one name unpacks each item."""
+
+    names: tuple[str, ...]
+    expression: str
+
+    def __str__(self) -> str:
+        return f"{','.join(self.names)}={self.expression}"
+
+
+def parse(text: str) -> Map:
+    """A map from ``x=EXPR`` or ``a,b=EXPR``.
+
+    Raises
+    ------
+    ValueError: it is none.
+    """
+    left, equals, expression = text.partition("=")
+    names = tuple(name.strip() for name in left.split(","))
+    if not equals or not expression.strip() or expression.startswith("="):
+        raise ValueError("it is written NAME=EXPRESSION, for example x=range(10)")
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise ValueError(f"{name!r} is no name of a variable")
+    return Map(names, expression.strip())
+
+
+def together(maps: list[Map]) -> tuple[Map, ...]:
+    """Several maps of one cell.
+
+    Raises
+    ------
+    ValueError: two of them bind one name.
+    """
+    names = [name for one in maps for name in one.names]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is mapped twice")
+    return tuple(maps)
+
+
+def taken_from(line: str) -> tuple[str, list[str]]:
+    """The maps of a ``%%batch`` line, and the line without them.
+
+    A map's expression is Python, not shell: it may hold quotes, and blanks within brackets. It may also be
+    quoted as a whole.
+
+    Raises
+    ------
+    OptionError: a bracket or a quote of an expression isn't closed.
+    """
+    found, rest = [], ""
+    at = 0
+    quote = ""
+    while at < len(line):
+        option = _OPTION.match(line, at) if not quote and (at == 0 or line[at - 1].isspace()) else None
+        if option is not None and line[option.end() : option.end() + 1] not in ("'", '"', ""):
+            end = _end_of_expression(line, option.end())
+            found.append(line[option.end() : end])
+            at = end
+            continue
+        if line[at] == "#" and not quote and (at == 0 or line[at - 1].isspace()):
+            return rest + line[at:], found
+        if line[at] in "'\"" and quote in ("", line[at]):
+            quote = "" if quote else line[at]
+        rest += line[at]
+        at += 1
+    return rest, found
+
+
+def _end_of_expression(line: str, start: int) -> int:
+    """Where a Python expression ends: at the first blank outside of brackets and strings."""
+    open_: list[str] = []
+    at = start
+    while at < len(line):
+        character = line[at]
+        if character in "'\"":
+            at = _end_of_string(line, at)
+            continue
+        if character in _CLOSING:
+            open_.append(_CLOSING[character])
+        elif open_ and character == open_[-1]:
+            open_.pop()
+        elif character.isspace() and not open_:
+            return at
+        at += 1
+    if open_:
+        raise OptionError(f"--map {line[start:]} misses a {open_[-1]!r}.", "Close the bracket.")
+    return at
+
+
+def _end_of_string(line: str, start: int) -> int:
+    at = start + 1
+    while at < len(line):
+        if line[at] == "\\":
+            at += 1
+        elif line[at] == line[start]:
+            return at + 1
+        at += 1
+    raise OptionError(f"The string {line[start:]} isn't closed.", "Check the quotes.")
+
+
+def limits(backend: str, slots: int, chunk: int | None) -> tuple[int, int]:
+    """The most tasks that a map becomes on a backend, and the most items of a task if there are fewer.
+
+    Ganga starts all tasks of a job on this host at once, so there are no more of them than `slots`.
+
+    Parameters
+    ----------
+    slots: local jobs that run at once
+    chunk: items a task that the user asked for
+    """
+    if backend == "Local":
+        return slots, chunk or 1
+    if chunk is not None:
+        return _MOST_TASKS, chunk
+    return (_TASKS if backend == "HTCondor" else slots), 1
+
+
+def shown(numbers: list[int]) -> str:
+    """Item numbers as a person writes them: ``3, 7 to 9``."""
+    return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in _runs(numbers))
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    start = last = None
+    for number in numbers:
+        if last is not None and number == last + 1:
+            last = number
+            continue
+        if start is not None and last is not None:
+            yield start, last
+        start = last = number
+    if start is not None and last is not None:
+        yield start, last
+
+
+def spell(maps: tuple[Map, ...]) -> Any:
+    """The maps as plain data, for the bridge."""
+    return [[list(one.names), one.expression] for one in maps]

@@ -1,0 +1,220 @@
+"""A batch cell with --map runs once for each item, and its names come back as lists."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.harness import Cell, Kernel, make_site
+from tests.kernel.test_dataflow import Gate
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    """A kernel whose site runs three local tasks at once."""
+    with make_site(local_slots=3) as site:
+        running = Kernel(site)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def gate(kernel: Kernel, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    found = Gate(kernel.site.root / f"open-{request.node.name}")
+    yield found
+    found.open()
+
+
+def mapped(kernel: Kernel, line: str, code: str, state: str = "done", **metadata: Any) -> Cell:
+    """Run a map until its panel says that its job ended so."""
+    cell = kernel.run(f"%%batch {line}\n{code}", metadata)
+    assert cell.reply["status"] == "ok", cell.error
+    return kernel.until_panel(cell, state)
+
+
+def items_of(kernel: Kernel, cell: Cell) -> list[str]:
+    """The lines of what the items showed."""
+    kernel.listen(lambda: _shown(cell))
+    (shown,) = _shown(cell)
+    return shown.splitlines()
+
+
+def _shown(cell: Cell) -> list[str]:
+    return [
+        message["content"]["data"]["text/plain"]
+        for message in cell.messages
+        if message["content"].get("metadata", {}).get("ganga_kernel", {}).get("role") == "items"
+    ]
+
+
+def test_names_come_back_as_lists_in_item_order(kernel: Kernel) -> None:
+    kernel.run("offset = 100\ndef shifted(n): return n + offset\nx = 'kept'")
+    cell = mapped(
+        kernel,
+        '--map x=[n * 2 for n in range(10)] --map a,b=zip("abcdefghij", range(10))',
+        "y = shifted(x)\nif b != 3: most = a\nprint('saw', a)\na * b",
+    )
+    assert kernel.run("y, x").value == f"({[100 + 2 * n for n in range(10)]}, 'kept')"
+    assert kernel.run("most[:3], most[3]").value == (
+        "(['a', 'b', 'c'], <most[3] is unavailable: item 3 did not bind it>)"
+    )
+    number = cell.reply["execution_count"]
+    assert kernel.run(f"Out[{number}] == [a * b for a, b in zip('abcdefghij', range(10))]").value == "True"
+    assert "10 of 10 items done" in cell.panel and "3 tasks" in cell.panel
+    assert items_of(kernel, cell)[:5] == ["Item 0", "  saw a", "  ''", "Item 1", "  saw b"]
+    assert not cell.text and cell.value is None
+
+
+def test_notebook_s_classes_and_functions_as_items(kernel: Kernel) -> None:
+    kernel.run("import math\nclass Cut:\n    def __init__(self, at): self.at = at\n"
+               "    def __call__(self, v): return math.floor(v) > self.at\n"
+               "cuts = [Cut(1), Cut(2), lambda v: math.ceil(v) > 2]")  # fmt: skip
+    mapped(kernel, "--map cut=cuts", "passed = cut(2.5)\nsame = cut if isinstance(cut, Cut) else None")
+    assert kernel.run("passed, isinstance(same[0], Cut)").value == "([True, False, True], True)"
+
+
+def test_tags_and_metadata_are_as_good(kernel: Kernel) -> None:
+    tagged = kernel.batch("square = n * n", metadata={"tags": ["batch:map=n=range(4)"]})
+    assert "4 of 4 items done" in tagged.panel
+    kernel.batch("cube = n ** 3", metadata={"batch": {"map": "n=range(3)"}, "tags": ["batch"]})
+    assert kernel.run("square, cube").value == "([0, 1, 4, 9], [0, 1, 8])"
+
+
+def test_failed_items_are_named_and_nothing_is_delivered(kernel: Kernel) -> None:
+    kernel.run("inverse = 'old'")
+    cell = mapped(kernel, "--map x=[1, 2, 0, 4, 0]", "print('x is', x)\ninverse = 1 / x", "failed")
+    assert "3 of 5 items done, 2 failed" in cell.panel
+    assert "Item 2: ZeroDivisionError: division by zero" in cell.panel
+    kernel.listen(lambda: cell.error)
+    assert cell.error.startswith("ZeroDivisionError: item 2: division by zero (2 of 5 items of job")
+    said = [line for line in items_of(kernel, cell) if line.startswith(("Item", "  x"))]
+    failed, good = "Item {}: ZeroDivisionError: division by zero", "Item {}"
+    assert said[::2] == [failed.format(2), failed.format(4), *(good.format(n) for n in (0, 1, 3))]
+    assert said[1::2] == [f"  x is {x}" for x in (0, 0, 1, 2, 4)]
+    later = kernel.run("inverse")
+    assert later.error.startswith("ZeroDivisionError: item 2: division by zero")
+    assert "failed: 2, 4." in later.error and "--allow-failures" in later.error
+
+
+def test_failures_that_are_allowed_stand_in_the_list(kernel: Kernel) -> None:
+    cell = mapped(kernel, "--allow-failures --map x=[1, 0, 4]", "inverse = 1 / x")
+    assert "2 of 3 items done, 1 failed" in cell.panel and not cell.error
+    assert kernel.run("inverse").value == "[1.0, ZeroDivisionError('division by zero'), 0.25]"
+
+
+def test_what_can_t_be_mapped_is_the_cell_s_error_and_submits_nothing(kernel: Kernel) -> None:
+    for line, error in [
+        ("--map x=missing", "NameError: name 'missing' is not defined"),
+        ("--map x=range(", "OptionError"),
+        ("--map 'x=1 +'", "SyntaxError"),
+        ("--map x=5", "TypeError"),
+        ("--map x=[]", "MapError: --map x has no items"),
+        ("--map x=range(2) --map y=range(3)", "MapError: The maps of a cell go together"),
+        ("--map x,y=[(1,2),(3,)]", "MapError: --map x,y can't unpack (3,): it has 1 values."),
+        ("--map x=__import__('itertools').count()", "MapError: --map x has more than 1,000,000 items."),
+        ("--map x=[(i for i in [])]", "ItemError: Item 0 can't travel"),
+    ]:
+        cell = kernel.run(f"%%batch {line}\nnever = x")
+        assert cell.reply["status"] == "error" and cell.error.startswith(error), cell.error
+        assert not cell.panel
+    assert kernel.run("%batch --map x=y").error.startswith("OptionError: A map belongs to one cell")
+    assert kernel.run("never").error.startswith("NameError")
+
+
+def test_it_reads_pending_names_and_is_read_by_batch_cells(kernel: Kernel, gate: Gate) -> None:
+    kernel.run(f"%%batch\n{gate.code}many = [3, 4]\nfactor = 10")
+    by_name = kernel.send("%%batch --map x=range(2)\nscaled = x * factor")
+    kernel.finish(by_name)
+    by_item = kernel.send("%%batch --map x=many\nitem = x * factor")
+    after = kernel.send("%%batch\ntotal = sum(item) + sum(scaled)")
+    kernel.listen(lambda: by_item.states == ["busy"])
+    assert not by_item.panel
+    gate.open()
+    kernel.finish(by_item)
+    kernel.finish(after)
+    kernel.until_panel(after, "done")
+    assert kernel.run("scaled, item, total").value == "([0, 10], [30, 40], 80)"
+
+
+def test_changes_in_place_stay_in_the_item(kernel: Kernel) -> None:
+    kernel.run("shared = [0]")
+    cell = mapped(kernel, "--map x=range(4)", "shared[0] += x\nseen = shared[0]")
+    assert kernel.run("shared, seen").value == "([0], [0, 1, 2, 3])"
+    assert "What an item changes in shared stays in that item." in cell.panel
+
+
+def test_a_seed_makes_random_numbers_the_same_again(kernel: Kernel) -> None:
+    for name in ("first", "second", "third"):
+        seed = 8 if name == "third" else 7
+        mapped(kernel, f"--seed {seed} --map x=range(4)", f"import random\n{name} = random.random()")
+    assert kernel.run("first == second, first == third, len(set(first))").value == "(True, False, 4)"
+
+
+def test_a_kill_ends_all_tasks(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch --map x=range(3)\nimport time\nprint('here')\ntime.sleep(600)\nfar = 1")
+    payloads: list[psutil.Process] = []
+
+    def all_run() -> bool:
+        payloads[:] = payloads_of(kernel)
+        return len(payloads) == 3
+
+    kernel.listen(all_run)
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+    psutil.wait_procs(payloads, timeout=60)
+    assert not payloads_of(kernel)
+    assert kernel.run("far").error.startswith("JobKilled")
+
+
+def payloads_of(kernel: Kernel) -> list[psutil.Process]:
+    """The payloads of this site that run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            command = process.cmdline()
+            if "--task" in command and any(str(kernel.site.state) in word for word in command):
+                found.append(process)
+    return found
+
+
+def test_a_task_that_dies_is_lost_and_the_others_arrive(kernel: Kernel) -> None:
+    cell = mapped(
+        kernel,
+        "--allow-failures --map x=range(6)",
+        "import os, signal\nif x == 2: os.kill(os.getpid(), signal.SIGKILL)\nalive = x",
+    )
+    assert "4 of 6 items done, 2 failed" in cell.panel and "Items 2 to 3: lost." in cell.panel
+    assert kernel.run("alive[:2], alive[4:], type(alive[3]).__name__, 'SIGKILL' in str(alive[3])").value == (
+        "([0, 1], [4, 5], 'JobLost', True)"
+    )
+
+
+def test_the_broker_may_die_meanwhile(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch --map x=range(6)\nprint(x)\n{gate.code}survived = x")
+    kernel.listen(lambda: len(payloads_of(kernel)) == 3)
+    broker = kernel.site.broker()
+    assert broker is not None
+    broker.kill()
+    broker.wait()
+    gate.open()
+    kernel.until_panel(cell, "done")
+    assert kernel.run("survived").value == "[0, 1, 2, 3, 4, 5]"
+
+
+def test_local_tasks_take_turns_with_other_jobs(kernel: Kernel, gate: Gate, tmp_path: Path) -> None:
+    first = kernel.run(f"%%batch\n{gate.code}single = 1")
+    kernel.until_panel(first, "running")
+    cell = kernel.run("%%batch --map x=range(3)\nturn = x")
+    behind = kernel.run("%%batch\nbehind = 1")
+    kernel.until_panel(cell, "queued")
+    kernel.until_panel(behind, "queued")
+    assert "It waits for a free core" in cell.panel
+    gate.open()
+    for one in (first, cell, behind):
+        kernel.until_panel(one, "done")
+    assert kernel.run("turn, behind").value == "([0, 1, 2], 1)"
