@@ -85,8 +85,13 @@ def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
 
 
 def renew_key(folder: Path, tasks: int) -> None:
-    """Put the sandbox's copies of the key back: a payload that started has deleted its own."""
-    names = ["key", *(f"{task}.key" for task in range(tasks) if tasks > 1)]
+    """Put the copies of the key back: a payload that started has deleted its own.
+
+    Parameters
+    ----------
+    tasks: how many share the folder
+    """
+    names = ["key"] if tasks == 1 else [f"{task}.key" for task in range(tasks)]
     for name in names:
         _write(folder / name, secret(folder))
 

@@ -254,7 +254,8 @@ class Jobs:
             self._end_unstarted(job, "refused", said)
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
-        spool.renew_key(Path(job["folder"]), len(job["tasks"]))
+        sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
+        spool.renew_key(Path(job["folder"]), sharing)
         await asyncio.to_thread(dependencies.bring, Path(job["folder"]), self._sources(job))
         fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
         number = await self._in_ganga(

@@ -29,7 +29,7 @@ def error_of(job: dict[str, Any]) -> dict[str, Any] | None:
     """
     if job["state"] == "done":
         return None
-    if job["items"] and job["items"]["failures"]:
+    if job["state"] in ("failed", "lost") and job["items"] and job["items"]["failures"]:
         return _error_of_items(job)
     if job["error"]:
         return {key: job["error"][key] for key in ("ename", "evalue", "traceback")}

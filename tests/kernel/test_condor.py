@@ -159,3 +159,24 @@ def test_without_a_browser_tagged_cells_run_side_by_side_in_the_pool(kernel: Ker
     _, first, second, last = ran.cells
     assert all(": done (HTCondor, cluster" in panel(cell) for cell in (first, second))
     assert texts(first) == "they met\n" and "slot" in last.outputs[0].data["text/plain"]
+
+
+def test_the_items_of_a_map_are_procs_of_one_cluster(kernel: Kernel, pool: Pool) -> None:
+    kernel.run("add = 1\ndef more(x): return x + add")
+    cell = kernel.run("%%batch --map x=range(4)\nprint('item', x)\nif x == 9: 1 / 0\nmade = more(x)")
+    kernel.until_panel(cell, "done")
+    assert "4 of 4 items done" in cell.panel and "4 tasks" in cell.panel
+    assert kernel.run("made").value == "[1, 2, 3, 4]"
+    left = ("condor_history", _cluster(cell.panel), "-af", "ProcId")
+    kernel.listen(lambda: sorted(pool.run(*left).split()) == ["0", "1", "2", "3"])
+
+
+def test_a_failed_task_of_a_map_delivers_its_good_items(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch --allow-failures --chunk 3 --map x=range(5)\nworth = 6 / (x - 1)")
+    kernel.until_panel(cell, "done")
+    assert "4 of 5 items done, 1 failed" in cell.panel and "2 tasks" in cell.panel
+    assert kernel.run("worth").value == "[-6.0, ZeroDivisionError('division by zero'), 6.0, 3.0, 2.0]"
+    cell = kernel.run("%%batch --chunk 3 --map x=range(5)\nworse = 6 / (x - 1)")
+    kernel.until_panel(cell, "failed")
+    assert "4 of 5 items done, 1 failed" in cell.panel
+    assert "items of job" in kernel.run("worse").error

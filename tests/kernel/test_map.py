@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -79,10 +78,10 @@ def test_notebook_s_classes_and_functions_as_items(kernel: Kernel) -> None:
 
 
 def test_tags_and_metadata_are_as_good(kernel: Kernel) -> None:
-    tagged = kernel.batch("square = n * n", metadata={"tags": ["batch:map=n=range(4)"]})
-    assert "4 of 4 items done" in tagged.panel
-    kernel.batch("cube = n ** 3", metadata={"batch": {"map": "n=range(3)"}, "tags": ["batch"]})
-    assert kernel.run("square, cube").value == "([0, 1, 4, 9], [0, 1, 8])"
+    metadata = {"tags": ["batch:map=n=range(4)"], "batch": {"chunk": 2}}
+    cell = kernel.batch("square = n * n", metadata=metadata)
+    assert "2 tasks" in cell.panel and "4 of 4 items done" in cell.panel
+    assert kernel.run("square").value == "[0, 1, 4, 9]"
 
 
 def test_failed_items_are_named_and_nothing_is_delivered(kernel: Kernel) -> None:
@@ -149,10 +148,9 @@ def test_changes_in_place_stay_in_the_item(kernel: Kernel) -> None:
 
 
 def test_a_seed_makes_random_numbers_the_same_again(kernel: Kernel) -> None:
-    for name in ("first", "second", "third"):
-        seed = 8 if name == "third" else 7
-        mapped(kernel, f"--seed {seed} --map x=range(4)", f"import random\n{name} = random.random()")
-    assert kernel.run("first == second, first == third, len(set(first))").value == "(True, False, 4)"
+    for name in ("first", "second"):
+        mapped(kernel, "--seed 7 --map x=range(4)", f"import random\n{name} = random.random()")
+    assert kernel.run("first == second, len(set(first))").value == "(True, 4)"
 
 
 def test_a_kill_ends_all_tasks(kernel: Kernel) -> None:
@@ -206,7 +204,7 @@ def test_the_broker_may_die_meanwhile(kernel: Kernel, gate: Gate) -> None:
     assert kernel.run("survived").value == "[0, 1, 2, 3, 4, 5]"
 
 
-def test_local_tasks_take_turns_with_other_jobs(kernel: Kernel, gate: Gate, tmp_path: Path) -> None:
+def test_local_tasks_take_turns_with_other_jobs(kernel: Kernel, gate: Gate) -> None:
     first = kernel.run(f"%%batch\n{gate.code}single = 1")
     kernel.until_panel(first, "running")
     cell = kernel.run("%%batch --map x=range(3)\nturn = x")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
-from ganga_kernel.broker.summary import job_state, summary
-from ganga_kernel.broker.watch import LocalWatcher, Observation
+from ganga_kernel.broker.summary import error_of, job_state, results, summary
+from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
+from ganga_kernel.broker.watching import Watching
 from ganga_kernel.errors import BrokerElsewhere, BrokerUnavailable
 
 
@@ -160,6 +162,137 @@ def test_a_job_shows_what_needs_attention_first() -> None:
     assert job_state([task(state="done"), task(state="failed")]) == "failed"
     assert job_state([task(state="failed"), task(state="running")]) == "running"
     assert job_state([task(state="running"), task(state="held")]) == "held"
+
+
+def item(number: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the payload reports of an item."""
+    return {"event": "item", "item": number, "status": "error" if error else "ok", "error": error}
+
+
+def test_items_are_counted_and_a_task_with_failed_ones_delivers_the_others() -> None:
+    now = task(error=None)
+    for event in (item(0), item(1, {"ename": "E", "evalue": "e"}), item(2)):
+        now |= on_event(now, event, nowhere)
+    assert (now["items_done"], now["items_failed"]) == (2, 1)
+    end = {**ERROR, "result": OK["result"]}
+    waiting = on_event(now, end, nowhere)
+    assert "state" not in waiting
+    assert on_event(now, end, here)["state"] == "failed"
+    late = on_observation({**now, **waiting}, Observation(0, "ended", 9.5, exit_code=1), False, here)
+    assert late["state"] == "failed"
+    lost = on_observation({**now, **waiting}, Observation(0, "ended", 9.5, exit_code=1), False, nowhere)
+    assert lost["state"] == "lost"
+    again = on_event(now, {"event": "start", "attempt": 2, "time": 10.0}, nowhere)
+    assert again["items_done"] == again["items_failed"] == 0
+
+
+def map_job(allow_failures: bool = False, **values: Any) -> dict[str, Any]:
+    """A map of five items in two tasks, as a client submits it."""
+    mapped = {"chunks": [[0, 3], [3, 5]], "allow_failures": allow_failures}
+    return {**new_job("m"), "map": mapped, **values}
+
+
+@pytest.mark.parametrize(("allowed", "state"), [(True, "done"), (False, "failed")])
+def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add(map_job(allowed))
+    error = {"ename": "E", "evalue": "e", "traceback": ["where"]}
+    store.add_failures(number, 0, [(1, error)])
+    store.add_failures(number, 1, [(4, error)])
+    result = {"file": "0.result", "size": 5, "signature": "s", "ended": 9.0}
+    store.change_task(number, 0, state="failed", items_done=2, items_failed=1, result=result, error=error)
+    running = summary(store.job(number) or {})
+    assert (running["state"], running["items"]["done"], running["items"]["failed"]) == ("accepted", 2, 1)
+    store.change_task(number, 1, state="lost", items_done=1, items_failed=1, reason="It crashed.")
+    job = store.job(number) or {}
+    told = summary(job)
+    assert told["state"] == state
+    assert told["items"] == {
+        "total": 5, "done": 2, "failed": 3, "failures": [{"item": 1, "ename": "E", "evalue": "e"}],
+        "lost": [{"from": 3, "to": 4, "state": "lost", "why": "It crashed."}],
+    }  # fmt: skip
+    assert [one["result"] for one in results(job)] == [result, None]
+    assert (results(job)[1]["ename"], results(job)[1]["evalue"]) == ("JobLost", "It crashed.")
+    said = error_of(told)
+    if not allowed:
+        assert said is not None and said["ename"] == "E" and "item 1: e (3 of 5 items" in said["evalue"]
+    store.close()
+
+
+def test_outputs_of_items_come_with_the_failed_ones_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add(map_job())
+    store.add_outputs(number, 0, [(n, {"type": "stream", "of": n}) for n in (0, 2, 0)])
+    store.add_outputs(number, 1, [(None, {"type": "stream"}), (3, {"type": "error"})])
+    store.add_failures(number, 1, [(3, {"ename": "E", "evalue": "e"})])
+    zero = {"type": "stream", "of": 0}
+    assert store.item_outputs(number, 2) == [(3, [{"type": "error"}]), (0, [zero, zero])]
+    assert store.count_item_outputs(number) == 3
+    store.forget_outputs(number, 1)
+    assert [n for n, _ in store.item_outputs(number, 9)] == [0, 2] and not store.failures(number, 9)
+    store.close()
+
+
+def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    chunks = [[n, n + 1] for n in range(200)]
+    number = store.add(
+        map_job(folder=str(tmp_path), backend="Slurm", tasks=200, map={"chunks": chunks, "allow_failures": 0})
+    )
+    for n in range(200):
+        start = line(1, 0, event="start", host="wn")
+        (tmp_path / f"{n}.events").write_bytes(
+            start + line(1, 1, **item(n)) + line(1, 2, **{**OK, "time": 9.0})
+        )
+    (tmp_path / "0.result").write_bytes(b"12345")
+    over: list[dict[str, Any]] = []
+    watching = Watching(store, lambda *_: None, lambda _: None, over.append)
+    job = store.job(number)
+    assert job is not None
+    watching.add(job, ["completed"] * 2)
+    watching.look()  # the streams of the two that ended, and the first in turn
+    told = summary(store.job(number) or {})
+    assert 64 <= told["items"]["done"] < 200
+    for n in range(2, 200):
+        watching.tell_status(0, n, "completed")
+    for _ in range(4):
+        watching.look()
+    assert summary(store.job(number) or {})["items"]["done"] == 200
+    store.close()
+
+
+def test_local_tasks_are_watched_one_by_one(tmp_path: Path) -> None:
+    """Ganga's one process starts a wrapper for each; a wrapper is known by its script."""
+    outputs = []
+    wrappers = []
+    for n in range(2):
+        output = tmp_path / str(n) / "output"
+        script = tmp_path / str(n) / "input" / "__jobscript__"
+        output.mkdir(parents=True)
+        script.parent.mkdir()
+        script.write_text("import time; time.sleep(600)")
+        outputs.append(output)
+    starter = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    native = local_native(SimpleNamespace(wrapper_pid=[starter.pid]), outputs)
+    watcher = LocalWatcher(native)
+    assert watcher.poll() == []
+    for output in outputs:
+        script = output.parent / "input" / "__jobscript__"
+        wrapper = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
+        (output / "__jobstatus__").write_text(f"START: now\nWRAPPER: {wrapper.pid}\nPID: 1\n")
+        wrappers.append(wrapper)
+    starter.kill()
+    starter.wait()
+    assert watcher.poll() == []
+    wrappers[1].kill()
+    wrappers[1].wait()
+    assert [(seen.task, seen.exit_code) for seen in watcher.poll()] == [(1, None)]
+    backends.remove("Local", native)
+    wrappers[0].wait()
+    with (outputs[0] / "__jobstatus__").open("a") as file:
+        file.write("EXITCODE: 3\n")
+    assert [(seen.task, seen.exit_code) for seen in watcher.poll()] == [(0, 3)]
+    assert watcher.poll() == []
 
 
 def new_job(token: str) -> dict[str, Any]:

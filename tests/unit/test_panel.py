@@ -62,6 +62,23 @@ def test_nothing_that_comes_from_outside_is_html(text: str, state: str) -> None:
     assert tags.tags <= {"div", "span", "b"} and tags.attributes <= {"style"}
 
 
+def items(**values: Any) -> dict[str, Any]:
+    """The counts of a map's items."""
+    return {"total": 100, "done": 37, "failed": 0, "failures": [], "lost": [], **values}
+
+
+def test_a_map_has_counts_a_bar_and_its_first_failures() -> None:
+    failures = [{"item": n, "ename": "KeyError", "evalue": "<i>"} for n in range(9)]
+    lost = [{"from": 20, "to": 24, "state": "lost", "why": "It was killed."}]
+    mapped = job(tasks=10, items=items(failed=14, failures=failures, lost=lost))
+    text = panel.as_text(mapped, 1e9, [])
+    assert "37 of 100 items done, 14 failed" in text and "10 tasks" in text and "on wn7" not in text
+    assert text.count("KeyError") == 3 and "Items 20 to 24: lost. It was killed." in text
+    html_ = panel.as_html(mapped, 1e9, [])
+    assert '<progress value="51" max="100"></progress>' in html_ and "&lt;i&gt;" in html_
+    assert "37 of 100 items done<" in panel.as_html(job(items=items()), 1e9, [])
+
+
 def test_a_reason_is_told() -> None:
     assert "used 3 GB" in panel.as_text(job("held", reason="used 3 GB"), 1e9, [])
 
