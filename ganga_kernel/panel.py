@@ -138,7 +138,8 @@ def _facts(job: Job) -> list[str]:
     if job["started"] and job["ended"]:
         facts.append(f"ran {_span(job['ended'] - job['started'])}")
     elif job["started"]:
-        facts.append(f"runs since {_clock(job['started'])}")
+        said = "runs since" if job["state"] == "running" else "started"
+        facts.append(f"{said} {_clock(job['started'])}")
     if job["ended"]:
         facts.append(f"ended {_clock(job['ended'])}")
     usage = job["usage"]

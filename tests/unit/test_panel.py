@@ -94,6 +94,12 @@ def test_usage_and_times() -> None:
     assert "waited 1 min" in text and "ran 20 s" in text and "used 12 s of CPU and 2 GB" in text
 
 
+def test_only_a_running_job_is_said_to_run() -> None:
+    assert "runs since" in panel.as_text(job("running"), 1e9, [])
+    held = panel.as_text(job("held"), 1e9, [])
+    assert "started " in held and "runs since" not in held
+
+
 def test_the_table() -> None:
     lines = panel.table([job(), job("done", host="")], 1e9 + 70).splitlines()
     assert lines[0].split() == ["job", "state", "backend", "host", "cell", "created", "took", "what"]
