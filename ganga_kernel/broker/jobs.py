@@ -278,7 +278,7 @@ class Jobs:
 
     def _waits_for_a_core(self, job: dict[str, Any]) -> None:
         if job["tasks"][0]["state"] != "queued":
-            reason = f"It waits for a free core: {self._settings.slots} local jobs run at once."
+            reason = f"It waits for a free core: local jobs may use {self._settings.slots} at a time."
             with self._store:
                 for task in job["tasks"]:
                     self._store.change_task(job["id"], task["task"], state="queued", reason=reason)

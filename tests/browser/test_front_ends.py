@@ -84,6 +84,7 @@ def test_panels_go_on_while_an_ordinary_cell_is_busy(page: Page, gates: Gates) -
     page.run_all()
     page.wait_for_panel(1, "running")
     page.wait_for_panel(2, "queued")
+    assert "It waits for a free core: local jobs may use 1 at a time." in page.cells()[2].panel.text
     page.wait_for_text(3, "begun")
     page.screenshot("busy")
     gates.open("first")
