@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import IO, Any, Callable
 
@@ -44,6 +45,7 @@ class Chunk:
         -------
         The error of the first item that failed, if there is one. An item that fails stops no other.
         """
+        gc.freeze()  # garbage is collected between items, and what is loaded by now is none
         first: dict[str, Any] | None = None
         for item in range(*self._mapped.chunks[task]):
             error = self._run(item, file)
