@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .front_ends import JUPYTERLAB, NOTEBOOK
+from .front_ends import JUPYTERLAB
 from .page import Page
 
 LOOP = """
@@ -15,7 +15,7 @@ print('total', total)
 """.strip()
 
 
-@pytest.mark.parametrize("page", [JUPYTERLAB, NOTEBOOK], ids=lambda front: front.name, indirect=True)
+@pytest.mark.parametrize("page", [JUPYTERLAB], ids=lambda front: front.name, indirect=True)
 def test_a_cell_stops_at_a_breakpoint_shows_its_variables_and_goes_on(page: Page) -> None:
     page.open("debug", LOOP)
     page.click(".jp-DebuggerBugButton[aria-disabled=false]")
