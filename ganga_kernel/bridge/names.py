@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from . import expand, readers
+
 _READS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"}
 _BINDS = {"STORE_NAME"}
 _GLOBAL_BINDS = {"STORE_GLOBAL"}
@@ -25,6 +27,21 @@ _CERTAIN = (
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a method, ``name.a[0].method(…)``.
+
+    Attributes
+    ----------
+    path: attributes, `readers.ITEM` for an item, and the method
+    in_place: whether it says ``inplace`` or ``out``
+    """
+
+    name: str
+    path: tuple[str, ...]
+    in_place: bool
+
+
+@dataclass(frozen=True)
 class Names:
     """What a cell does with the names of the notebook.
 
@@ -33,7 +50,8 @@ class Names:
     reads: names whose value from before the cell it may use
     binds: names that it may bind
     deletes: names that it may delete
-    mutates: names of objects that it changes in place, as far as syntax tells
+    mutates: names of objects that it stores into
+    calls: the methods that it calls on names
     surely: names that it surely binds, if it ends without an error
     """
 
@@ -41,6 +59,7 @@ class Names:
     binds: frozenset[str]
     deletes: frozenset[str]
     mutates: frozenset[str] = frozenset()
+    calls: frozenset[Call] = frozenset()
     surely: frozenset[str] = frozenset()
 
 
@@ -54,13 +73,11 @@ def analyse(source: str) -> Names:
     ------
     SyntaxError: as `compile` does.
     """
-    tree = ast.parse(source)
+    tree = expand.expanded(ast.parse(source))
     flow = _Flow()
     surely = flow.block(tree.body, frozenset())
-    mutates = _mutated(tree)
-    return Names(
-        frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), frozenset(mutates), surely
-    )
+    stored, calls = changes_in(tree)
+    return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), stored, calls, surely)
 
 
 class _Flow:
@@ -147,21 +164,32 @@ class _Flow:
     _AsyncFor, _AsyncWith, _TryStar = _For, _With, _Try
 
 
-def _mutated(tree: ast.AST) -> set[str]:
-    """Names of objects that a store or deletion changes: ``x[i] = …``, ``del x.a``, ``x += …``."""
-    found = set()
+def changes_in(tree: ast.AST) -> tuple[frozenset[str], frozenset[Call]]:
+    """The names of objects that code stores into, and the methods that it calls on names.
+
+    A store is ``x[i] = …``, ``del x.a``, ``x += …``.
+    """
+    stored, calls = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            found.add(node.target.id)
-        stores = isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load)
-        if not stores:
-            continue
-        base: ast.AST = node
-        while isinstance(base, (ast.Subscript, ast.Attribute)):
-            base = base.value
-        if isinstance(base, ast.Name):
-            found.add(base.id)
-    return found
+            stored.add(node.target.id)
+        elif isinstance(node, ast.Call):
+            name, path = _path(node.func)
+            if name and path:
+                in_place = any(keyword.arg in ("inplace", "out") for keyword in node.keywords)
+                calls.add(Call(name, path, in_place))
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+            stored.add(_path(node)[0])
+    return frozenset(stored - {""}), frozenset(calls)
+
+
+def _path(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """The name that an expression such as ``a.b[0].c`` begins with, empty if with none, and what follows."""
+    path: list[str] = []
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        path.insert(0, node.attr if isinstance(node, ast.Attribute) else readers.ITEM)
+        node = node.value
+    return (node.id if isinstance(node, ast.Name) else ""), tuple(path)
 
 
 def globals_within(source: str) -> set[str]:
@@ -176,6 +204,12 @@ def globals_of(code: CodeType) -> set[str]:
     """The global names that a function's code refers to, its inner functions included."""
     found = _scan(code, top=False)
     return set(found.reads | found.binds | found.deletes)
+
+
+def globals_bound_by(code: CodeType) -> frozenset[str]:
+    """The global names that a function's code binds or deletes."""
+    found = _scan(code, top=False)
+    return found.binds | found.deletes
 
 
 def _scan(code: CodeType, top: bool = True) -> Names:

@@ -12,7 +12,7 @@ from IPython import get_ipython
 
 from ..payload import changes, items, pickling
 from . import aliases as aliased
-from . import history, mapped, names, placeholders, reach
+from . import effects, history, mapped, names, placeholders, reach
 from .objects import store
 from .placeholders import UNBOUND
 
@@ -110,9 +110,8 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
         return {"error": error}
     transformed = shell.transform_cell(source)
     found = names.analyse(transformed)
-    mutates = {
-        name for name in found.mutates & set(namespace) if not isinstance(namespace[name], types.ModuleType)
-    }
+    changed = effects.effects(found, namespace)
+    mutates = changed.mutates
     aliases = aliased.sharing(mutates, namespace)
     mapped_names = frozenset(given["names"] if given else ())
     wanted = {*found.reads, *mutates, *aliases, *found.deletes} & set(namespace)
@@ -135,7 +134,7 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
     behind = _behind(transformed, namespace, wanted, dumped)
     behind |= {name for p in pending.values() for name in p._ganga_behind}
     changes_here = mutates | aliases | (found.deletes & set(namespace))
-    binds = found.binds - mapped_names if given else found.binds | changes_here
+    binds = found.binds - mapped_names if given else changed.binds | changes_here
     if history.shows(transformed):
         binds |= {history.name_of(number)}
     return {

@@ -58,7 +58,7 @@ NOTEBOOKS: dict[str, list[str]] = {
         "async def later(v):\n    return v + 1\ngot = await later(n)",
         "match rest:\n    case [one, *others]:\n        head = one\nf'{head=} {n:>3} {got}'",
         "squares = {k: v for k, v in enumerate(rest) if v % 2}\nglobal_sum = 0\ndef add(v):\n    global global_sum\n    global_sum += v\nfor v in rest: add(v)",
-        "%time z = n + 1\nw = !echo hello\nw[0], z",
+        "z = n + 1\nw = !echo hello\nw[0], z",
     ],
     "numpy": [
         "import numpy as np\nrng = np.random.default_rng(7)\ndata = rng.normal(size=8).round(3)",
