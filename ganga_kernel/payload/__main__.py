@@ -62,6 +62,8 @@ def main(archive: str | None = None) -> int:
     watchdog = threading.Timer(_GRACE, os._exit, [code])
     watchdog.daemon = True
     watchdog.start()
+    # No thread of Python's runs any more once the interpreter takes itself down; this one is C's.
+    faulthandler.dump_traceback_later(2 * _GRACE, exit=True, file=errors)
     return code
 
 
