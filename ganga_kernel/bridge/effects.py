@@ -35,7 +35,9 @@ class Effects:
 def effects(found: names.Names, namespace: dict[str, Any]) -> Effects:
     """Tell what a cell changes, itself and through the notebook's functions."""
     binds = set(found.binds)
-    mutates = _changed(found.mutates, found.calls, namespace)
+    # Only a name whose value from before the cell is used: what the cell itself binds first is its own.
+    called = frozenset(call for call in found.calls if call.name in found.reads)
+    mutates = _changed(found.mutates & found.reads, called, namespace)
     for name in reach.closure(found.reads, namespace):
         for function in _functions(namespace[name], namespace):
             binds |= names.globals_bound_by(function.__code__)

@@ -75,6 +75,12 @@ def test_of_a_pending_object_only_the_method_s_name_is_known() -> None:
     assert found.mutates == {"model"}
 
 
+def test_what_the_cell_binds_first_is_its_own() -> None:
+    space = {name: Pending(name, "t", 1, UNBOUND, frozenset()) for name in ("time", "rows")}
+    found = effects(names.analyse("import time\nrows = []\nrows.append(time.sleep(1))\nrows[0] = 2"), space)
+    assert found.mutates == frozenset()
+
+
 @pytest.mark.parametrize(
     ("source", "reads", "binds"),
     [
