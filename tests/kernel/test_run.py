@@ -195,27 +195,6 @@ def test_another_interrupt_ends_a_cell_that_ignores_the_first(site: Site, tmp_pa
     assert texts(saved(notebook)[0]) == "before\n"
 
 
-def test_an_interrupt_before_the_first_cell_saves_nothing(site: Site, tmp_path: Path) -> None:
-    notebook, runtime = write(tmp_path / "early.ipynb", code("1")), site.root / "early"
-    runtime.mkdir(mode=0o700)
-    process = subprocess.Popen(
-        command(notebook, "-o", tmp_path / "out.ipynb"),
-        env={**site.environment, "XDG_RUNTIME_DIR": str(runtime)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        while not list(runtime.glob("ganga-kernel/kernel-*")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=LONGEST)[1]
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 130 and "Traceback" not in said
-    assert "ganga-kernel run: Interrupted." in said.splitlines()
-    assert not (tmp_path / "out.ipynb").exists()
-
-
 def test_a_kernel_that_dies(site: Site) -> None:
     notebook = write(
         site.root / "dies.ipynb",
