@@ -20,6 +20,7 @@ import psutil
 from .. import condor
 from ..errors import BrokerError, GangaKernelError, SubmitRefused
 from ..folders import private_folder
+from .mending import mend
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class GangaSession:
             ) from error
         self._ganga = ganga
         self._listen()
-        _mend_monitoring()
+        mend()
         for job in ganga.jobs:
             job.backend  # noqa: B018 (Ganga monitors a job of an earlier session only once it is touched)
 
@@ -192,26 +193,6 @@ def _reason(error: BaseException) -> str:
     while not isinstance(error, GangaKernelError) and (cause := error.__cause__ or error.__context__):
         error = cause
     return str(error).strip() or type(error).__name__
-
-
-def _mend_monitoring() -> None:
-    """Have Ganga monitor every active backend.
-
-    Ganga 8.7.12 (MonitoringService.py:85) starts the check of each newly active backend with the object of
-    the last one, so that of two kinds which become active at once one is never asked.
-    """
-    from GangaCore.Core.MonitoringComponent.MonitoringService import AsyncMonitoringService as Service
-    from GangaCore.GPIDev.Lib.Job.Job import lazyLoadJobBackend
-
-    check = Service._check_active_backends
-
-    def check_all(service: Any, *args: Any, **kwargs: Any) -> None:
-        check(service, *args, **kwargs)
-        for name, jobs in service.active_backends.items():
-            if name not in service.scheduled_backend_checks:
-                service._check_backend(lazyLoadJobBackend(jobs[0]))
-
-    Service._check_active_backends = check_all
 
 
 @contextlib.contextmanager

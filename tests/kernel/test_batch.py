@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import Kernel, Site
+from tests.harness import Kernel, Site, make_site
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +176,22 @@ def test_the_job_s_world_is_the_notebook_s(kernel: Kernel) -> None:
         "import os, sys\nworld == ('42', 6, os.getcwd(), sys.executable, 'kept', None), world"
     )
     assert result.value is not None and result.value.startswith("(True,"), result.value
+
+
+def test_a_login_shell_s_profile_has_no_part_in_a_job(kernel: Kernel, site: Site) -> None:
+    marks = site.root / "profile-was-read"
+    (site.root / "home").mkdir()
+    (site.root / "home" / ".bash_profile").write_text(f"touch {marks}\n")
+    with make_site() as other:
+        other.environment["HOME"] = str(site.root / "home")
+        apart = Kernel(other)
+        try:
+            cell = apart.run("%%batch\nimport os\nos.environ['HOME']")
+            apart.until_panel(cell, "done")
+            assert cell.value == repr(str(site.root / "home"))
+        finally:
+            apart.close()
+    assert not marks.exists()
 
 
 def test_functions_of_the_notebook_share_the_job_s_namespace(kernel: Kernel) -> None:
