@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests.harness import Kernel, Site, make_site
+from tests.harness import Gate, Kernel, Site, make_site
 
 pytest_plugins = ["tests.pool"]
 
@@ -29,3 +30,11 @@ def kernel(site: Site) -> Iterator[Kernel]:
     running = Kernel(site)
     yield running
     running.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate, opened at the latest when the test ends, so that no job outlives it for long."""
+    found = Gate(tmp_path / "gate")
+    yield found
+    found.open()

@@ -79,7 +79,34 @@ def make_site(**settings: Any) -> Iterator[Site]:
         if broker is not None:
             broker.terminate()
             broker.wait(PATIENCE)
-        shutil.rmtree(root)
+        deadline = time.monotonic() + PATIENCE
+        while root.exists():  # a job may write there to its end
+            shutil.rmtree(root, ignore_errors=time.monotonic() < deadline)
+
+
+class Gate:
+    """Holds cells and jobs up until the test opens it, so that no test depends on how fast the machine is.
+
+    Attributes
+    ----------
+    code: Python that waits at the gate
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.code = f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.05)\n"
+
+    def open(self) -> None:
+        """Let who waits go on."""
+        self._path.touch()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
 
 
 @dataclass

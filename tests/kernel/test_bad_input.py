@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.harness import Cell, Kernel, Site, make_site
+from tests.harness import Cell, Gate, Kernel, Site, make_site
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +142,23 @@ def test_another_protocol_is_refused_with_a_remedy(site: Site) -> None:
         kernel.close()
 
 
-def test_a_result_that_was_tampered_with_is_not_unpickled(kernel: Kernel, site: Site) -> None:
+def test_a_result_that_was_tampered_with_is_not_unpickled(
+    kernel: Kernel, site: Site, gate: Gate, tmp_path: Path
+) -> None:
     """Whoever can write the result file can't run code in the notebook."""
     kernel.batch("1")
     before = set((site.state / "spool" / "jobs").iterdir())
-    cell = kernel.run("%%batch\ntampered = 'genuine'")
-    busy = kernel.send("import time; time.sleep(4)")  # delivery waits behind it
-    kernel.listen(lambda: "busy" in busy.states)
+    cell = kernel.run(f"%%batch\n{gate.code}tampered = 'genuine'")
+    delivery = Gate(tmp_path / "delivery")
+    busy = kernel.send(f"print('begun', flush=True)\n{delivery.code}")  # delivery waits behind it
+    kernel.listen(lambda: "begun" in busy.text)
+    gate.open()
     (folder,) = set((site.state / "spool" / "jobs").iterdir()) - before
     result = folder / "0.result"
     kernel.listen(lambda: result.exists() and result.stat().st_size)
     evil = pickle.dumps({"code": "that runs"})
     result.write_bytes(evil.ljust(result.stat().st_size))
+    delivery.open()
     kernel.finish(busy)
     kernel.listen(lambda: "not taken" in cell.panel)
     assert "signature" in cell.panel and cell.error.startswith("ResultRefused: ")

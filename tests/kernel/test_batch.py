@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import Kernel, Site, make_site
+from tests.harness import Gate, Kernel, Site, make_site
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +74,11 @@ def test_the_panel_goes_through_its_states_and_is_drawn_in_place(kernel: Kernel)
     assert "Local" in cell.panel and f"on {os.uname().nodename}" in cell.panel
 
 
-def test_the_prompt_is_free_while_the_job_runs(kernel: Kernel) -> None:
-    batch = kernel.run("%%batch\nimport time; time.sleep(2); slow = 1")
+def test_the_prompt_is_free_while_the_job_runs(kernel: Kernel, gate: Gate) -> None:
+    batch = kernel.run(f"%%batch\n{gate.code}slow = 1")
     other = kernel.run("'meanwhile'")
     assert other.value == "'meanwhile'"
-    assert "done" not in batch.panel
+    gate.open()
     assert kernel.run("slow").value == "1"
     assert batch.states == ["busy", "idle"]
 
@@ -117,9 +117,10 @@ def test_run_all_with_cells_in_the_queue_keeps_their_order(kernel: Kernel) -> No
     assert counts == list(range(counts[0], counts[0] + 6))
 
 
-def test_whatever_the_user_did_meanwhile_wins(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch\nimport time; time.sleep(1); mine = 'the job'; other = 'the job'")
+def test_whatever_the_user_did_meanwhile_wins(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}mine = 'the job'; other = 'the job'")
     kernel.run("mine = 'me'")
+    gate.open()
     kernel.until_panel(cell, "done")
     assert kernel.run("mine, other").value == "('me', 'the job')"
     assert "Kept as you set them meanwhile: mine." in cell.panel
@@ -131,10 +132,11 @@ def test_a_name_that_the_job_didn_t_bind_gets_its_old_value_back(kernel: Kernel)
     assert kernel.run("maybe").value == "'old'"
 
 
-def test_touching_a_pending_name_unseen_says_which_job_it_waits_for(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch\nimport time; time.sleep(2); unseen = 1")
+def test_touching_a_pending_name_unseen_says_which_job_it_waits_for(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}unseen = 1")
     touched = kernel.run("globals()['unse' + 'en'] + 1")
     assert "PendingNameError" in touched.error and f"job {cell.job}" in touched.error
+    gate.open()
     kernel.until_panel(cell, "done")
 
 
@@ -152,8 +154,8 @@ def test_a_failing_cell_shows_its_own_lines_and_fails_whoever_needs_it(kernel: K
     assert kernel.run("wrong").value == "2"
 
 
-def test_interrupt_ends_the_wait_and_not_the_job(kernel: Kernel) -> None:
-    batch = kernel.run("%%batch\nimport time; time.sleep(3); patient = 1")
+def test_interrupt_ends_the_wait_and_not_the_job(kernel: Kernel, gate: Gate) -> None:
+    batch = kernel.run(f"%%batch\n{gate.code}patient = 1")
     held = kernel.send("patient + 1")
     kernel.listen(lambda: "busy" in held.states)
     queued = kernel.send("print('after')")
@@ -161,6 +163,7 @@ def test_interrupt_ends_the_wait_and_not_the_job(kernel: Kernel) -> None:
     kernel.finish(queued)
     assert held.reply["ename"] == "KeyboardInterrupt"
     assert queued.reply["status"] == "aborted"
+    gate.open()
     kernel.until_panel(batch, "done")
     assert kernel.run("patient").value == "1"
 
@@ -328,14 +331,15 @@ def test_the_spool_is_private(kernel: Kernel, site: Site) -> None:
     assert keys and {key.stat().st_mode & 0o777 for key in keys} == {0o600}
 
 
-def test_cells_that_share_a_loop_variable_run_side_by_side(kernel: Kernel) -> None:
+def test_cells_that_share_a_loop_variable_run_side_by_side(kernel: Kernel, gate: Gate) -> None:
     """A name that a cell binds before it reads it is no dependency."""
-    first = kernel.run("%%batch\nimport time\nfor i in range(4):\n    time.sleep(0.5); sum_a = i")
+    first = kernel.run(f"%%batch\n{gate.code}for i in range(4):\n    sum_a = i")
     second = kernel.run("%%batch\nfor i in range(3):\n    sum_b = i")
     ordinary = kernel.run("for i in range(2):\n    print(i)")
     assert ordinary.text == "0\n1\n"
-    assert ": done (" not in first.panel
-    kernel.until_panel(second, "done")
+    gate.open()
+    for cell in (first, second):
+        kernel.until_panel(cell, "done")
     assert kernel.run("sum_a, sum_b, i").value == "(3, 2, 1)"
 
 
@@ -372,25 +376,28 @@ def test_of_two_jobs_that_may_bind_a_name_each_has_its_say(kernel: Kernel) -> No
     assert kernel.run("chained").value == "1"
 
 
-def test_a_name_that_was_deleted_meanwhile_stays_so(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch\nimport time; time.sleep(1); deleted = 1")
+def test_a_name_that_was_deleted_meanwhile_stays_so(kernel: Kernel, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}deleted = 1")
     kernel.run("del deleted")
+    gate.open()
     kernel.until_panel(cell, "done")
     assert kernel.run("deleted").error.startswith("NameError")
 
 
-def test_much_output_at_once_is_all_shown(kernel: Kernel, site: Site) -> None:
+def test_much_output_at_once_is_all_shown(kernel: Kernel, site: Site, gate: Gate) -> None:
     """Also what the broker finds when it comes back: the job's end counts after its output."""
+    before = set((site.state / "spool" / "jobs").iterdir())
     cell = kernel.run(
-        "%%batch\nimport time\nprint('begun', flush=True); time.sleep(1)\n"
+        f"%%batch\nprint('begun', flush=True)\n{gate.code}"
         "for i in range(8):\n    print('x' * 10**6)\nmuch = 1"
     )
+    (folder,) = set((site.state / "spool" / "jobs").iterdir()) - before
     kernel.listen(lambda: "begun" in cell.text)
     broker = site.broker()
     assert broker is not None
     broker.suspend()
     try:
-        folder = max((site.state / "spool" / "jobs").iterdir(), key=lambda path: path.stat().st_mtime)
+        gate.open()
         kernel.listen(lambda: (folder / "0.result").exists())
     finally:
         broker.resume()
@@ -409,10 +416,9 @@ def test_a_kernel_that_was_frozen_hears_of_its_jobs_again(kernel: Kernel) -> Non
     assert kernel.run("thawed").value == "1"
 
 
-def test_a_job_whose_folder_is_gone_hurts_nobody(kernel: Kernel, site: Site) -> None:
-    gate = site.root / "gate"
-    hold = f"%%batch\nimport os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
-    busy = [kernel.run(f"{hold}held_core{i} = 1") for i in range(len(os.sched_getaffinity(0)))]
+def test_a_job_whose_folder_is_gone_hurts_nobody(kernel: Kernel, site: Site, gate: Gate) -> None:
+    cores = range(len(os.sched_getaffinity(0)))
+    busy = [kernel.run(f"%%batch\n{gate.code}held_core{i} = 1") for i in cores]
     for cell in busy:
         kernel.until_panel(cell, "running")
     waiting = kernel.run("%%batch\norphan = 1")
@@ -420,7 +426,7 @@ def test_a_job_whose_folder_is_gone_hurts_nobody(kernel: Kernel, site: Site) -> 
     descriptions = (site.state / "spool" / "jobs").glob("*/job.json")
     (folder,) = (path.parent for path in descriptions if "orphan" in path.read_text())
     shutil.rmtree(folder)
-    gate.touch()
+    gate.open()
     kernel.until_panel(waiting, "refused")
     for cell in busy:
         kernel.until_panel(cell, "done")

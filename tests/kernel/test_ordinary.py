@@ -5,38 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.harness import PATIENCE, Cell, Kernel, Site
-
-
-class Gate:
-    """Holds jobs until it is opened, and at the end of the test."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.code = f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.05)"
-
-    def open(self) -> None:
-        self._path.touch()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    found = Gate(tmp_path / "gate")
-    yield found
-    found.open()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.05)
+from tests.harness import PATIENCE, Cell, Gate, Kernel, Site, until
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
@@ -56,9 +30,11 @@ def test_all_messages_carry_one_session_id(kernel: Kernel) -> None:
     assert len(sessions) == 1
 
 
-def test_an_error_aborts_the_cells_queued_behind_it(kernel: Kernel) -> None:
-    first = kernel.send("import time; time.sleep(0.3); 1/0")
+def test_an_error_aborts_the_cells_queued_behind_it(kernel: Kernel, gate: Gate) -> None:
+    first = kernel.send(f"print('begun', flush=True)\n{gate.code}1/0")
     second = kernel.send("print('no')")
+    kernel.listen(lambda: "begun" in first.text)
+    gate.open()
     kernel.finish(second)
     assert first.reply["ename"] == "ZeroDivisionError"
     assert second.reply["status"] == "aborted"
@@ -137,7 +113,7 @@ def test_each_cell_is_one_request_with_one_number_and_one_entry_in_the_history(
 ) -> None:
     """Whoever answers it: the notebook's kernel, a magic of ours, a job, or a job that another waits for."""
     before = kernel.run("numbered = 1").reply["execution_count"]
-    typed = [f"%%batch --cpus 1\n{gate.code}\nheld_name = 1 ", "%jobs  -n 1", "%%batch?", "held_name  + 1"]
+    typed = [f"%%batch --cpus 1\n{gate.code}held_name = 1 ", "%jobs  -n 1", "%%batch?", "held_name  + 1"]
     cells = [kernel.send(code) for code in typed]
     kernel.listen(lambda: "busy" in cells[-1].states)
     gate.open()
@@ -198,7 +174,7 @@ def test_a_batch_request_without_code_hurts_nobody(kernel: Kernel) -> None:
 
 
 def test_an_interrupt_by_message_ends_the_wait_and_not_the_job(kernel: Kernel, gate: Gate) -> None:
-    batch = kernel.run(f"%%batch\n{gate.code}\npatient = 1")
+    batch = kernel.run(f"%%batch\n{gate.code}patient = 1")
     held = kernel.send("patient + 1")
     kernel.listen(lambda: "busy" in held.states)
     message = kernel.client.session.msg("interrupt_request", {})
@@ -215,7 +191,7 @@ def test_an_interrupt_by_message_ends_the_wait_and_not_the_job(kernel: Kernel, g
 
 def test_interrupts_at_any_moment_leave_no_cell_waiting(kernel: Kernel, gate: Gate) -> None:
     """Also those that come between a cell and its reply, or while the kernel answers us."""
-    batch = kernel.run(f"%%batch\n{gate.code}\nunder_fire = 1")
+    batch = kernel.run(f"%%batch\n{gate.code}under_fire = 1")
     for pause in range(30):
         cell = kernel.send("None")
         time.sleep(pause / 2000)
@@ -248,7 +224,7 @@ def test_shutdown_leaves_no_process_and_no_file(site: Site, gate: Gate, doing: s
         cell = kernel.send("print('begun', flush=True); import time; time.sleep(600)")
         kernel.listen(lambda: "begun" in cell.text)
     elif doing == "waiting for a job":
-        kernel.run(f"%%batch\n{gate.code}\nnever_delivered = 1")
+        kernel.run(f"%%batch\n{gate.code}never_delivered = 1")
         held = kernel.send("never_delivered")
         kernel.listen(lambda: "busy" in held.states)
     kernel.client.stop_channels()
@@ -268,13 +244,16 @@ def test_exit_in_a_cell_ends_the_kernel(site: Site) -> None:
     kernel.close()
 
 
-@pytest.mark.parametrize("code", ["time.sleep(600)", "re.match('(a+)+$', 'a' * 60 + 'b')"])
-def test_a_killed_wrapper_takes_the_inner_kernel_along(site: Site, code: str) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_killed_wrapper_takes_the_inner_kernel_along(site: Site, busy: bool) -> None:
     """Also one that is busy in C code, and can't notice by itself."""
     kernel = Kernel(site)
     processes = kernel.processes()
-    cell = kernel.send(f"import re, time; print('begun', flush=True); time.sleep(0.5); {code}")
-    kernel.listen(lambda: "begun" in cell.text)
+    if busy:
+        inner = psutil.Process(int(kernel.run("import os; os.getpid()").value or 0))
+        used = inner.cpu_times().user
+        kernel.send("import re; re.match('(a+)+$', 'a' * 60 + 'b')")
+        until(lambda: inner.cpu_times().user > used + 0.5)
     os.kill(kernel.pid, signal.SIGKILL)
     assert_gone(processes)
     kernel.close()
@@ -305,13 +284,18 @@ def test_a_module_in_the_notebook_s_folder_can_t_shadow_ours(site: Site, tmp_pat
         ("import os; os._exit(7)", "exit code 7"),
     ],
 )
-def test_a_dead_inner_kernel_is_explained_and_replaced(site: Site, gate: Gate, code: str, cause: str) -> None:
+def test_a_dead_inner_kernel_is_explained_and_replaced(
+    site: Site, gate: Gate, tmp_path: Path, code: str, cause: str
+) -> None:
     kernel = Kernel(site)
     try:
         kernel.run("survivor = 1")
-        before = kernel.run(f"%%batch\n{gate.code}\nprint('goes on')\nfrom_before = 1")
-        # It dies a moment later, so that the next cell is in its queue by then.
-        dying, queued = kernel.send(f"import time; time.sleep(1)\n{code}"), kernel.send("never = 1")
+        before = kernel.run(f"%%batch\n{gate.code}print('goes on')\nfrom_before = 1")
+        alive = Gate(tmp_path / "alive")
+        dying = kernel.send(f"print('begun', flush=True)\n{alive.code}{code}")
+        queued = kernel.send("never = 1")
+        kernel.listen(lambda: "begun" in dying.text)
+        alive.open()
         kernel.finish(queued)
         assert dying.error.startswith("KernelDied") and cause in dying.error
         assert dying.states == ["busy", "idle"] and queued.reply["status"] == "aborted"
@@ -331,7 +315,7 @@ def test_a_dead_inner_kernel_is_explained_and_replaced(site: Site, gate: Gate, c
 def test_a_held_cell_fails_when_its_kernel_dies(site: Site, gate: Gate) -> None:
     kernel = Kernel(site)
     try:
-        batch = kernel.run(f"%%batch\n{gate.code}\nwaited_for = 1")
+        batch = kernel.run(f"%%batch\n{gate.code}waited_for = 1")
         inner = psutil.Process(int(kernel.run("import os; os.getpid()").value or 0))
         held, queued = kernel.send("waited_for"), kernel.send("2")
         kernel.listen(lambda: "busy" in held.states)
