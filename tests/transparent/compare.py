@@ -86,16 +86,14 @@ class Scribe:
     Parameters
     ----------
     connection: the content of the kernel's connection file
-    pid: the process that runs the user's code
     """
 
-    def __init__(self, connection: Mapping[str, Any], pid: int) -> None:
+    def __init__(self, connection: Mapping[str, Any]) -> None:
         self._ports = {
             value: f"<the connection file's {name}>"
             for name, value in connection.items()
             if name.endswith("_port")
         }
-        self._pid = re.compile(rf"(?<![\w.]){pid}(?![\w.])")
         self._ids: dict[str, str] = {}
 
     def write(
@@ -162,7 +160,7 @@ class Scribe:
             value = _UUID.sub(lambda found: self._id(found[0]), value)
             for noise, name in _NOISE:
                 value = noise.sub(name, value)
-            return self._pid.sub("<pid>", value)
+            return value
         if isinstance(value, None | bool | float | bytes):
             return value
         return f"<{type(value).__name__}>"

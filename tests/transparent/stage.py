@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ganga_kernel import install
+from tests.environments import wrap
 from tests.harness import Kernel, Site
-from tests.transparent.compare import Scribe, Transcript
+from tests.transparent.compare import Row, Scribe, Transcript, accepted, differences
 from tests.transparent.talk import Client, Request
 
 #: A pipe in the kernel's folder.
@@ -87,6 +90,9 @@ class Stage:
             client.ask("interrupt_request", {}, channel="control")
 
 
+#: The kinds of kernels; see `Theatre`.
+KINDS = ("plain", "idle", "pending")
+
 Play = Callable[[Stage, Client], None]
 
 
@@ -126,16 +132,18 @@ class Theatre:
 
     The kinds: ``plain`` ipykernel; ``idle``, ours; ``pending``, ours while a job runs that will bind a name,
     so that the router asks before each cell.
+
+    Parameters
+    ----------
+    python: the interpreter whose ipykernel plays, and is wrapped; None for this one, wrapped as by default
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, python: Path | None = None) -> None:
         self._site = site
         self._running: dict[str, Kernel] = {}
-        folder = site.root / "prefix" / "share" / "jupyter" / "kernels" / "python3"
-        folder.mkdir(exist_ok=True)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec = {"argv": argv, "display_name": "", "language": "python", "metadata": {"debugger": True}}
-        (folder / "kernel.json").write_text(json.dumps(spec))
+        wrapped = wrap(site, python or Path(sys.executable))
+        ours = wrapped if python is not None else install.KERNEL_NAME
+        self._names = {"plain": "other", "idle": ours, "pending": ours}
 
     def kernel(self, kind: str) -> Kernel:
         """The running kernel of this kind."""
@@ -148,16 +156,21 @@ class Theatre:
         for kernel in self._running.values():
             kernel.manager.shutdown_kernel(now=True)
         self._running.clear()
+        for sign in self._site.root.glob("held-*"):
+            sign.unlink()
 
     def _start(self, kind: str) -> Kernel:
         home = self._site.root / kind
+        shutil.rmtree(home, ignore_errors=True)  # so that all count sessions from one
         folder = home / "notebooks"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = "python3" if kind == "plain" else "ganga_python3"
-        kernel = Kernel(self._site, name, folder, IPYTHONDIR=str(home / "ipython"))
+        folder.mkdir(parents=True)
+        # A kernel of ours that wraps no kernelspec has none that says so.
+        environment = {"IPYTHONDIR": str(home / "ipython"), "FROM_SPEC": "yes"}
+        kernel = Kernel(self._site, self._names[kind], folder, **environment)
         if kind == "pending":
-            # It ends with the site's folder.
-            wait = f"while os.path.exists({str(home)!r}): time.sleep(0.2)"
+            sign = self._site.root / f"held-{kernel.pid}"
+            sign.touch()
+            wait = f"while os.path.exists({str(sign)!r}): time.sleep(0.2)"
             cell = kernel.run(f"%%batch\nimport os, time\n{wait}\nheld_back = 1")
             assert cell.reply["status"] == "ok", cell.error
         kernel.client.stop_channels()
@@ -175,15 +188,14 @@ def play(kernel: Kernel, one: Check, pending: bool = False) -> Transcript:
     stage = Stage(kernel, connection_of(kernel))
     try:
         client = stage.client()
-        asked = {"pid": "__import__('os').getpid()", "held": "'held_back' in get_ipython().user_ns"}
+        asked = {"held": "'held_back' in get_ipython().user_ns"}
         fresh = client.run(_FRESH, silent=True, store_history=False, user_expressions=asked)
-        pid, held = (fresh.reply["user_expressions"][name]["data"]["text/plain"] for name in asked)
-        assert held == str(pending)
+        assert fresh.reply["user_expressions"]["held"]["data"]["text/plain"] == str(pending)
         client.begin()
         one.play(stage, client)
         if not one.own:
             client.listen(0.02)  # what nobody should send any more
-        return Scribe(stage.connection, int(pid)).write(stage.clients, stage.notes, one.ordered, one.without)
+        return Scribe(stage.connection).write(stage.clients, stage.notes, one.ordered, one.without)
     finally:
         for client in stage.clients:
             client.close()
@@ -202,6 +214,36 @@ def grid_answers(kernel: Kernel) -> bool:
     return True
 
 
-def nap(seconds: float) -> None:
-    """Let time pass without listening."""
-    time.sleep(seconds)
+def compare(theatre: Theatre, name: str, kinds: tuple[str, ...] = KINDS) -> tuple[list[str], set[Row]]:
+    """Play a check on kernels of several kinds at once.
+
+    Returns
+    -------
+    What failed, or differs from the first kind and isn't accepted; and the accepted differences that showed.
+    """
+    one = CHECKS[name]
+    kernels = {kind: theatre.kernel(kind) for kind in kinds}
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        playing = {
+            kind: pool.submit(play, kernel, one, kind == "pending") for kind, kernel in kernels.items()
+        }
+    failures = [f"{kind}: {error!r}" for kind, future in playing.items() if (error := future.exception())]
+    if not failures and not one.own:
+        failures = [
+            f"{kind}: a cell of the grid kernel, which waits for all before it, hangs"
+            for kind in kinds[1:]
+            if not grid_answers(kernels[kind])
+        ]
+    if failures or one.own:
+        theatre.close()  # all: a kernel's past must not tell them apart
+    if failures:
+        return failures, set()
+    met: set[Row] = set()
+    plain = playing[kinds[0]].result()
+    for kind in kinds[1:]:
+        for found in differences(plain, playing[kind].result()):
+            covering = {row for row in accepted() if row.covers(name, kind, found)}
+            met |= covering
+            if not covering:
+                failures.append(f"{kind}: {found}")
+    return failures, met

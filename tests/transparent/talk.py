@@ -12,7 +12,7 @@ import zmq
 from jupyter_client.session import Session
 
 #: Seconds that an answer may take on a busy machine.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 #: The channels on which requests are sent and answered.
 ASKING = ("shell", "control", "stdin")

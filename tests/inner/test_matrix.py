@@ -1,0 +1,65 @@
+"""Inner kernels of all Pythons at hand and of several ipykernels: they play what front ends do most.
+
+The environments have ipykernel and nothing of ours; one has a cloudpickle of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.environments import check_names_go_both_ways, environment, pythons
+from tests.harness import Kernel, Site
+from tests.transparent import checks  # noqa: F401
+from tests.transparent.stage import Theatre, compare
+
+#: What pip finds for each Python.
+_MATRIX = {
+    "3.9": ("6.29.5", "6.31.*"),
+    "3.10": ("6.29.5", "7.1.*", "7.3.*"),
+    "3.11": ("6.29.5", "7.1.*", "7.3.*", "7.4.*"),
+    "3.12": ("6.29.5", "7.1.*", "7.3.*", "7.4.*"),
+    "3.13": ("6.29.5", "7.1.*", "7.3.*", "7.4.*"),
+}
+_CASES = [
+    pytest.param((python, f"ipykernel=={version}"), id=f"{python}-{version.removesuffix('.*')}")
+    for python, versions in _MATRIX.items()
+    for version in versions
+] + [pytest.param(("3.12", "ipykernel==7.4.*", "cloudpickle==3.0.0"), id="cloudpickle")]
+_PLAYED = (
+    "flags", "stop_on_error_aborts_the_queue", "other_requests_in_an_aborted_queue_are_answered", "errors",
+    "payloads", "displays", "streams", "threads", "awaiting", "completions", "inspections", "completeness",
+    "history", "kernel_info", "connect", "requests_while_a_cell_runs_wait", "comms_opened_by_the_front_end",
+    "comms_opened_by_the_kernel", "comm_messages_while_a_cell_runs", "prompts", "two_clients_asked_in_turn",
+    "the_debugger_s_prompt", "interrupt_of_a_busy_loop_by_signal", "interrupt_of_time_sleep_by_message",
+    "interrupt_of_asyncio_sleep_by_signal", "interrupt_of_a_process_by_signal",
+    "interrupt_of_prompts_by_signal", "an_interrupt_between_a_cell_and_its_reply",
+    "requests_that_lack_something", "a_repeated_message_is_ignored", "debugging",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=_CASES)
+def theatre(request: pytest.FixtureRequest, site: Site) -> Iterator[Theatre]:
+    python, *packages = request.param
+    if python not in pythons():
+        pytest.skip(f"no Python {python} here")
+    found = Theatre(site, environment(pythons()[python], *packages))
+    yield found
+    found.close()
+
+
+@pytest.mark.timeout(900)  # pip may take minutes to make the environment, once
+@pytest.mark.parametrize("name", _PLAYED)
+def test_same(theatre: Theatre, name: str) -> None:
+    failures, _ = compare(theatre, name)
+    assert not failures, "\n".join(failures[:12])
+
+
+def test_names_go_both_ways(theatre: Theatre, site: Site) -> None:
+    theatre.close()
+    kernel = Kernel(site, "ganga_other")
+    try:
+        check_names_go_both_ways(kernel)
+    finally:
+        kernel.close()
