@@ -52,6 +52,7 @@ class Asked:
     value: str | None = None
     interrupt: str = ""
     disturbed: bool = False
+    ended: float = 0.0
     late: bool = False
     buffers: list[bytes] = field(default_factory=list)
     statuses: list[Counter[str]] = field(default_factory=lambda: [Counter(), Counter(), Counter()])
@@ -390,7 +391,9 @@ class Soak:
         """What an interrupt hit may stay unanswered; all else is lost if nothing comes."""
         now = time.monotonic()
         for asked in list(self._asked.values()):
-            if asked.disturbed and asked.idle and now > self._disturbed_until + _AFTERMATH:
+            if asked.idle:
+                asked.ended = asked.ended or now
+            if asked.disturbed and asked.idle and now > asked.ended + _AFTERMATH:
                 del self._asked[asked.request.id]
                 self._judge(asked)
             elif now - asked.sent > PATIENCE:
