@@ -21,6 +21,7 @@ _NOISE = [
     (re.compile(r"ipykernel_\d+"), "ipykernel_<pid>"),
     (re.compile(r"\nTip: .*"), "\nTip: <tip>"),
     (re.compile(r"thread id: \d+"), "thread id: <number>"),
+    (re.compile(r"\bpid: \d+"), "pid: <number>"),
     (re.compile(r"gk-test-\w+/\w+"), "<the kernel's own folder>"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:s|ms|µs|us|ns)\b"), "<seconds>"),
 ]
