@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -28,6 +29,7 @@ from .errors import KernelStartError
 from .execution import ExecuteQueue, Gate, Refusal
 from .frames import CONTENT, HEADER, PARENT, Message, Socket, receive, send
 from .owed import Owed
+from .unread import Unread
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,8 @@ class Router(threading.Thread):
         self._last_parent = b"{}"
         self._count = 0
         self._owed = Owed()
+        self._unread = Unread()
+        self._waker: Socket | None = None
         self._comms = GridComms()
         self._comm_targets: dict[str, str | None] = {}
         self._handlers: dict[Any, Callable[[], None]] = {}
@@ -181,8 +185,10 @@ class Router(threading.Thread):
         while not self._stopping:
             if not self._inner_ready:
                 self._nudge()
-            for socket, _ in self._poller.poll(None if self._inner_ready else int(_NUDGE * 1000)):
+            for socket, _ in self._poller.poll(self._patience()):
                 self._handle(socket)
+            if self._unread.overlooked(time.monotonic()):
+                self._wake()
         self._drain()
         for _, future in (*self._internal.values(), *self._unasked):
             if not future.cancelled():
@@ -190,6 +196,17 @@ class Router(threading.Thread):
         for socket in (*self._front.values(), self._publisher):
             socket.close(linger=1000)  # milliseconds: the front end still reads
         self._context.destroy(linger=0)
+
+    def _patience(self) -> int | None:
+        """Milliseconds to wait for messages; None: for ever."""
+        wait = self._unread.wait(time.monotonic()) if self._inner_ready else _NUDGE
+        return None if wait is None else int(wait * 1000) + 1
+
+    def _wake(self) -> None:
+        """Have the inner kernel look at its shell socket again: a new connection is an event there."""
+        if self._waker is not None:
+            self._waker.close()
+        self._waker = self._connect(self._context.socket(zmq.DEALER), self._inner_address("shell"))
 
     def _handle(self, socket: Any) -> None:
         """Handle what a socket has. Nothing that anybody sends may end this thread."""
@@ -260,7 +277,14 @@ class Router(threading.Thread):
             self._comm_targets[message.id] = message.content.get("target_name")
         elif kind == "interrupt_request" and self._queue.ours:
             self._gate.interrupt()
-        send(self._inner[channel], message.frames)
+        if channel == "shell":
+            self._send_inner(message)
+        else:
+            send(self._inner[channel], message.frames)
+
+    def _send_inner(self, message: Message) -> None:
+        self._unread.sent(message.id, time.monotonic())
+        send(self._inner["shell"], message.frames)
 
     def _decline(self, comm_open: Message) -> None:
         """Close a comm that the front end opens."""
@@ -308,7 +332,7 @@ class Router(threading.Thread):
                 self._nudge_seen = True
                 self._ready_if_heard()
             if message.type in ("status", "execute_input"):
-                self._note_state(message)
+                self._note_inner_state(message)
                 return
             message = message.replaced(PARENT, self._last_parent, self._key)
         elif message.type == "iopub_welcome":
@@ -320,10 +344,11 @@ class Router(threading.Thread):
         elif message.type == "status":
             if message.parent_id in self._announced and b'"busy"' in message.raw(CONTENT):
                 self._announced.discard(message.parent_id)
+                self._unread.published(message.parent_id, "busy", time.monotonic())
                 return
             self._last_parent = raw_parent
         send(self._publisher, message.frames)
-        self._note_state(message)
+        self._note_inner_state(message)
 
     def _from_grid_output(self) -> None:
         message = Message(receive(self._grid_output))
@@ -333,6 +358,12 @@ class Router(threading.Thread):
             self._comms.published(message.type, message.content)
         send(self._publisher, message.frames)
         self._note_state(message)
+
+    def _note_inner_state(self, message: Message) -> None:
+        if message.type == "status":
+            state = str(message.content.get("execution_state"))
+            self._unread.published(message.parent_id, state, time.monotonic())
+            self._note_state(message)
 
     def _note_state(self, message: Message) -> None:
         if message.type != "status":
@@ -360,7 +391,7 @@ class Router(threading.Thread):
         self._connect_inner()
         self._inner_ready = self._nudge_answered = self._nudge_seen = False
         self._nudge_id = ""
-        self._owed = Owed()
+        self._owed, self._unread = Owed(), Unread()
         internal, self._internal = self._internal, {}
         for _, future in internal.values():
             if not future.cancelled():
@@ -384,6 +415,7 @@ class Router(threading.Thread):
         message["header"]["msg_id"] = f"{self._marker}_{self._asked}"
         message["msg_id"] = message["header"]["msg_id"]
         self._owed.sent(message["msg_id"])
+        self._unread.sent(message["msg_id"], time.monotonic())
         self._inner["shell"].send_multipart(self._session.serialize(message))
         return str(message["msg_id"])
 
@@ -429,7 +461,7 @@ class Router(threading.Thread):
         self._inner_ready = True
         waiting, self._waiting = self._waiting, []
         for message in waiting:
-            send(self._inner["shell"], message.frames)
+            self._send_inner(message)
         early, self._early = self._early, []
         for channel, message in early:
             self._dispatch(channel, message)
@@ -443,7 +475,7 @@ class Router(threading.Thread):
         """See `execution.Actions`."""
         self._owed.sent(request.id)
         if self._inner_ready:
-            send(self._inner["shell"], request.frames)
+            self._send_inner(request)
         else:
             self._waiting.append(request)
 
