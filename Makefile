@@ -12,12 +12,14 @@ MADE := $(VENV)/made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input
 BUILD_FILES := setup.cfg setup.py pyproject.toml ganga_kernel/version.py $(wildcard kernelspec/*)
 
-.PHONY: help demo test transparent equivalence lint bench clean
+.PHONY: help demo test transparent soak inner equivalence lint bench clean
 
 help:
 	@echo 'make demo    run examples/quickstart.ipynb on the kernel "Ganga (Python 3)"'
 	@echo 'make test    check style and types, then run all tests'
 	@echo 'make transparent  compare every message with those of plain ipykernel'
+	@echo 'make soak    send 10,000 random messages from three clients at once'
+	@echo 'make inner   try inner kernels of other Pythons and ipykernels'
 	@echo 'make equivalence  play notebooks with and without tags, and compare what they leave'
 	@echo 'make lint    check style and types only'
 	@echo 'make bench   run the benchmarks'
@@ -35,6 +37,12 @@ test: lint
 
 transparent: $(VENV)/test
 	@$(PY) -m pytest tests/transparent
+
+soak: $(VENV)/test
+	@$(PY) -m tests.transparent.soak
+
+inner: $(VENV)/test
+	@$(PY) -m pytest tests/inner
 
 equivalence: $(VENV)/test
 	@$(PY) -m pytest tests/equivalence
