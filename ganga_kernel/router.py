@@ -327,12 +327,15 @@ class Router(threading.Thread):
     def _from_inner_output(self) -> None:
         message = Message(receive(self._inner_output))
         raw_parent = message.raw(PARENT)
+        if message.type == "status":
+            state = str(message.content.get("execution_state"))
+            self._unread.published(message.parent_id, state, time.monotonic())
         if self._marker.encode() in raw_parent:
             if message.parent_id == self._nudge_id:
                 self._nudge_seen = True
                 self._ready_if_heard()
             if message.type in ("status", "execute_input"):
-                self._note_inner_state(message)
+                self._note_state(message)
                 return
             message = message.replaced(PARENT, self._last_parent, self._key)
         elif message.type == "iopub_welcome":
@@ -344,11 +347,10 @@ class Router(threading.Thread):
         elif message.type == "status":
             if message.parent_id in self._announced and b'"busy"' in message.raw(CONTENT):
                 self._announced.discard(message.parent_id)
-                self._unread.published(message.parent_id, "busy", time.monotonic())
                 return
             self._last_parent = raw_parent
         send(self._publisher, message.frames)
-        self._note_inner_state(message)
+        self._note_state(message)
 
     def _from_grid_output(self) -> None:
         message = Message(receive(self._grid_output))
@@ -358,12 +360,6 @@ class Router(threading.Thread):
             self._comms.published(message.type, message.content)
         send(self._publisher, message.frames)
         self._note_state(message)
-
-    def _note_inner_state(self, message: Message) -> None:
-        if message.type == "status":
-            state = str(message.content.get("execution_state"))
-            self._unread.published(message.parent_id, state, time.monotonic())
-            self._note_state(message)
 
     def _note_state(self, message: Message) -> None:
         if message.type != "status":

@@ -36,15 +36,15 @@ def _monitor_every_backend() -> None:
 def _start_local_jobs_without_a_login_shell() -> None:
     """LocalHostExec.py.template:73 asks a login shell for the environment of each local job.
 
-    The payload takes the notebook's environment. A user's profile costs tenths of a second, and may do
-    things that aren't for jobs; one that is killed with its job in the middle of them can leave a lock
-    behind, for which every later shell waits (pyenv's rehash: a minute).
+    The payload takes the notebook's environment instead. A user's profile takes its time, and one that is
+    killed together with its job can leave a lock behind, for which every later shell waits (pyenv's rehash:
+    a minute).
     """
     from GangaCore.GPIDev.Lib.File import FileUtils
 
     load = FileUtils.loadScript
 
     def load_without(location: str, indent: str) -> str:
-        return str(load(location, indent)).replace("""bash -lc '(set -o posix; set)'""", "")
+        return str(load(location, indent)).replace("bash -lc '(set -o posix; set)'", "")
 
     FileUtils.loadScript = load_without

@@ -1,4 +1,4 @@
-"""Inner kernels of all Pythons at hand and of several ipykernels: they play what front ends do most.
+"""Inner kernels of all supported Pythons and of several ipykernels: they play what front ends do most.
 
 The environments have ipykernel and nothing of ours; one has a cloudpickle of its own.
 """
@@ -43,7 +43,7 @@ _PLAYED = (
 def theatre(request: pytest.FixtureRequest, site: Site) -> Iterator[Theatre]:
     python, *packages = request.param
     if python not in pythons():
-        pytest.skip(f"no Python {python} here")
+        pytest.fail(f"No Python {python} that can make environments is here: install it, or deselect it.")
     found = Theatre(site, environment(pythons()[python], *packages))
     yield found
     found.close()

@@ -251,3 +251,13 @@ class Client:
 
     def close(self) -> None:
         self._context.destroy(linger=0)
+
+
+def idle(a: Client, request: Request) -> None:
+    """Wait for the idle of a request that isn't answered."""
+    a.until(lambda: request.idle)
+
+
+def settle(a: Client) -> None:
+    """Wait until the kernel is done with what was sent before, if it does anything with it."""
+    a.ask("is_complete_request", {"code": "1"})
