@@ -67,10 +67,10 @@ class Jobs:
         known = self._store.by_token(job["token"])
         if known:
             return summary(known)
-        if self._booted.done():
-            self._booted.result()
         job["backend"] = await self._backend(job["backend"])
         await asyncio.to_thread(backends.check, job["backend"], job["resources"])
+        if self._booted.done():  # not before: Ganga may have failed meanwhile, and nobody would end the job
+            self._booted.result()
         known = self._store.by_token(job["token"])  # asked again meanwhile
         if known:
             return summary(known)

@@ -25,6 +25,7 @@ from ganga_kernel.broker.summary import error_of, job_state, results, summary
 from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
 from ganga_kernel.broker.watching import Watching
 from ganga_kernel.errors import BrokerElsewhere, BrokerUnavailable
+from tests.jobs import new_job
 
 
 def line(attempt: int, seq: int, **more: Any) -> bytes:
@@ -293,15 +294,6 @@ def test_local_tasks_are_watched_one_by_one(tmp_path: Path) -> None:
         file.write("EXITCODE: 3\n")
     assert [(seen.task, seen.exit_code) for seen in watcher.poll()] == [(0, 3)]
     assert watcher.poll() == []
-
-
-def new_job(token: str) -> dict[str, Any]:
-    """A job as a client submits it."""
-    return {
-        "token": token, "notebook": "n", "cell": "", "source": "s", "label": "l", "execution_count": 1,
-        "names": ["a"], "backend": "Local", "resources": {}, "folder": "/f", "python": {}, "tasks": 2,
-        "after": [], "map": None,
-    }  # fmt: skip
 
 
 def test_the_store_keeps_jobs_over_a_restart(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Accepting jobs while the rest of the broker changes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from ganga_kernel.broker import backends
+from ganga_kernel.broker.jobs import Jobs
+from ganga_kernel.broker.session import GangaSession
+from ganga_kernel.broker.store import Store
+from ganga_kernel.errors import BrokerError
+from ganga_kernel.settings import GangaKernel
+from tests.jobs import new_job
+
+
+def test_no_job_is_accepted_once_ganga_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checking, failed = threading.Event(), threading.Event()
+
+    def check(*_: object) -> None:
+        checking.set()
+        failed.wait()
+
+    def boot(_: object) -> None:
+        checking.wait()
+        raise BrokerError("Ganga can't be loaded.")
+
+    monkeypatch.setattr(backends, "check", check)
+    monkeypatch.setattr(GangaSession, "boot", boot)
+
+    async def scene(store: Store) -> None:
+        jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda *_: None)
+        adding = asyncio.ensure_future(jobs.add(new_job("t")))
+        await jobs.run()
+        failed.set()
+        with pytest.raises(BrokerError, match="can't be loaded"):
+            await adding
+        await jobs.close()
+
+    store = Store(tmp_path / "jobs.sqlite")
+    asyncio.run(scene(store))
+    assert store.accepted() == []
+    store.close()
