@@ -162,6 +162,10 @@ class Page:
             )
         )
 
+    def enabled(self, selector: str) -> bool:
+        """Whether what this CSS selector finds can be clicked."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector).is_enabled()
+
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Look until that holds; what the page shows is in the error if it never does."""
         deadline = time.monotonic() + PATIENCE

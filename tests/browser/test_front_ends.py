@@ -9,6 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from .conftest import Gates
 from .page import Batch, Page
 
+BUTTON = "button.jupyter-button"
 SLIDER = """
 import ipywidgets
 slider = ipywidgets.IntSlider(value=3, max=10)
@@ -216,3 +217,20 @@ def test_a_reloaded_page_reads_right_and_its_kernel_still_answers(page: Page, ga
     jobs = page.run_new(f"%wait {number[1]}")
     page.wait_for_text(jobs, "done")
     page.screenshot("reloaded-after")
+
+
+def test_the_button_of_a_job_works_after_a_reload(page: Page, gates: Gates) -> None:
+    page.open("button", gates.DEFINITION, Batch("wait_for('first')"))
+    page.run_all()
+    page.wait_for_panel(1, "running")
+    number = re.search(r"Job (\d+)", page.cells()[1].panel.text)
+    assert number
+    page.run_new(f"%job {number[1]}")
+    page.wait(lambda: page.text(BUTTON) == f"Kill job {number[1]}", "the button is there")
+    page.save_and_reload()
+    page.wait(lambda: page.text(BUTTON) == f"Kill job {number[1]}", "the button is there again")
+    page.click(BUTTON)
+    waits = page.run_new(f"%wait {number[1]}")
+    page.wait_for_text(waits, "killed")
+    assert not page.enabled(BUTTON)
+    page.screenshot("button-after-reload")

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.environments import check_names_go_both_ways, environment, pythons
-from tests.harness import Kernel, Site
+from tests.harness import PATIENCE, Gate, Kernel, Site
 from tests.transparent import checks  # noqa: F401
 from tests.transparent.stage import Theatre, compare
+from tests.widgets import ENDLESS, button_of, click
 
 #: What pip finds for each Python.
 _MATRIX = {
@@ -63,3 +64,32 @@ def test_names_go_both_ways(theatre: Theatre, site: Site) -> None:
         check_names_go_both_ways(kernel)
     finally:
         kernel.close()
+
+
+def test_clicks_on_widgets_of_ours_arrive_while_a_cell_is_busy(
+    theatre: Theatre, site: Site, gate: Gate
+) -> None:
+    theatre.close()
+    kernel = Kernel(site, "ganga_other")
+    try:
+        jobs = [kernel.run(ENDLESS), kernel.run(ENDLESS)]
+        buttons = [button_of(kernel.run(f"%job {batch.job}")) for batch in jobs]
+        busy = kernel.send(gate.code)
+        kernel.listen(lambda: busy.states == ["busy"])
+        for batch, button, subshell in zip(jobs, buttons, (None, _new_subshell(kernel)), strict=True):
+            click(kernel, button, subshell)
+            kernel.until_panel(batch, "killed")
+        assert busy.states == ["busy"]
+        gate.open()
+        kernel.finish(busy)
+    finally:
+        kernel.close()
+
+
+def _new_subshell(kernel: Kernel) -> str | None:
+    """A subshell's id, for ipykernels that have some."""
+    known = kernel.client.kernel_info(reply=True, timeout=PATIENCE)["content"]
+    if "kernel subshells" not in known.get("supported_features", []):
+        return None
+    kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request", {}))
+    return str(kernel.client.get_control_msg(timeout=PATIENCE)["content"]["subshell_id"])

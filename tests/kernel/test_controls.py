@@ -2,36 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.harness import Cell, Kernel, Site
-
-#: A batch cell that lasts until its test ends it.
-ENDLESS = "%%batch\nimport time\nwhile True: time.sleep(0.1)"
-VIEW = "application/vnd.jupyter.widget-view+json"
-
-
-def button_of(cell: Cell) -> str:
-    """The comm of the button that the cell shows."""
-    opened = {
-        content["comm_id"]: content["data"]["state"]
-        for content in cell.of("comm_open")
-        if content["target_name"] == "jupyter.widget"
-    }
-    return next(comm for comm, state in opened.items() if state.get("_model_name") == "ButtonModel")
-
-
-def send(kernel: Kernel, kind: str, content: dict[str, Any]) -> Cell:
-    """Send a message of a comm; what comes back for it."""
-    message = kernel.client.session.msg(kind, content)
-    kernel.client.shell_channel.send(message)
-    sent = kernel.cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"])
-    return sent
-
-
-def click(kernel: Kernel, button: str) -> Cell:
-    data = {"method": "custom", "content": {"event": "click"}}
-    return send(kernel, "comm_msg", {"comm_id": button, "data": data})
+from tests.widgets import ENDLESS, VIEW, button_of, click, send
 
 
 def test_the_panel_is_kept_up_to_date_here_too_and_the_view_has_a_text(kernel: Kernel) -> None:

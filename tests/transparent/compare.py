@@ -23,6 +23,7 @@ _NOISE = [
     (re.compile(r"thread id: \d+"), "thread id: <number>"),
     (re.compile(r"\bpid: \d+"), "pid: <number>"),
     (re.compile(r"gk-test-\w+/\w+"), "<the kernel's own folder>"),
+    (re.compile(r"\b\d+\.\d+s - pydevd"), "<seconds>s - pydevd"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:s|ms|µs|us|ns)\b"), "<seconds>"),
 ]
 #: Fields whose value is a matter of the moment.
