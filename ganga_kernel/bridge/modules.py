@@ -1,0 +1,125 @@
+"""What tells one state of a module from another: a library's version, or the text of one's own files.
+
+A job imports modules anew. So what counts is what their files hold now, not what the notebook has loaded.
+Nothing is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.machinery
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from typing import Any
+
+_STANDARD = tuple(
+    os.path.realpath(path) + os.sep
+    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+)
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def version(name: str) -> str:
+    """The version of the package that a loaded module belongs to; empty where it doesn't say."""
+    return str(getattr(sys.modules.get(name.partition(".")[0]), "__version__", ""))
+
+
+def content(name: str) -> str:
+    """A digest of the file of a module of the user's own, and of all those of their own that it imports.
+
+    A module is one's own if it is neither of the standard library nor installed among the site's packages.
+
+    Returns
+    -------
+    The digest; empty if the module isn't the user's own, or can't be found.
+
+    Raises
+    ------
+    OSError: a file can't be read.
+    """
+    found: dict[str, str | None] = {}
+    _gather(name, found)
+    own = sorted((name, text) for name, text in found.items() if text is not None)
+    return hashlib.sha256(repr(own).encode()).hexdigest() if own else ""
+
+
+def imported_by(source: str) -> list[str]:
+    """The modules that Python source imports anywhere; of ``from a import b`` also ``a.b``, were it one.
+
+    Raises
+    ------
+    SyntaxError: it isn't Python.
+    """
+    return sorted(set(_imports(ast.parse(source), "")))
+
+
+def _gather(name: str, found: dict[str, str | None]) -> None:
+    """Note a module, those above it, and those that it imports: a digest of their files, None if not own."""
+    parent = name.rpartition(".")[0]
+    if parent:
+        _gather(parent, found)
+    if name in found:
+        return
+    spec = None if parent and found[parent] is None else _own(name)
+    found[name], imported = (None, ()) if spec is None else _read(name, spec)
+    for other in imported:
+        _gather(other, found)
+
+
+def _own(name: str) -> Any:
+    """The import system's description of a module of the user's own; None for all others."""
+    spec = _spec(name)
+    if spec is None:
+        return None
+    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    return None if not places or any(map(_is_library, places)) else spec
+
+
+def _spec(name: str) -> Any:
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__spec__", None)
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return importlib.machinery.PathFinder.find_spec(name)
+    folders = getattr(_spec(parent), "submodule_search_locations", None)
+    return folders and importlib.machinery.PathFinder.find_spec(name, folders)
+
+
+def _is_library(path: str) -> bool:
+    return os.path.realpath(path).startswith(_STANDARD) or not _INSTALLED.isdisjoint(path.split(os.sep))
+
+
+def _read(name: str, spec: Any) -> tuple[str, tuple[str, ...]]:
+    """A digest of a module's file, and the names that it imports."""
+    if not spec.has_location:  # a folder
+        return "", ()
+    state = os.stat(spec.origin)
+    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+    return _parse(spec.origin, package, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _parse(path: str, package: str, *_: int) -> tuple[str, tuple[str, ...]]:
+    with open(path, "rb") as file:
+        text = file.read()
+    try:
+        tree = ast.parse(text if path.endswith(".py") else b"")
+    except (SyntaxError, ValueError):  # which whoever imports it gets to see
+        tree = ast.Module([], [])
+    return hashlib.sha256(text).hexdigest(), tuple(sorted(set(_imports(tree, package))))
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *filter(None, [base])])
+            yield from (f"{base}.{alias.name}" for alias in node.names if base)
