@@ -100,6 +100,19 @@ class LiveCell:
         self._clear_first = False
         self._finishing = False
 
+    @property
+    def finishing(self) -> bool:
+        """Whether its job has ended, and its names or its failure are being delivered."""
+        return self._finishing
+
+    def move(self, parent: dict[str, Any], hints: list[str], folder: Path) -> None:
+        """The cell was run again: show everything anew, under the new request, and deliver once more."""
+        self.hints, self.folder = hints, folder
+        self.next_output, self.refused = 0, ""
+        self.ended.clear()
+        self._parent, self._panel = parent, LivePanel(parent, self._screen)
+        self._clear_first = self._finishing = False
+
     def update(self, job: dict[str, Any]) -> bool:
         """Take a newer summary in; whether the job has ended with it, for the first time."""
         if self._finishing:
@@ -182,4 +195,6 @@ class LiveCell:
             self._clear()
         if not self._panel.shown:
             self._panel.draw(self.job, self.hints)
+        if kind == "execute_result":  # the cell may have been run again since
+            content = {**content, "execution_count": self.job["execution_count"]}
         self._screen.publish(kind, content, self._parent)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, itemview, maps, options, panel
+from . import failures, itemview, maps, options, panel, reattach
 from .broker.client import BrokerClient, Event
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -27,7 +27,7 @@ from .failures import Failure, Interrupted, JobFailed
 from .options import Options, spell_size
 from .routing import BatchCell
 from .settings import GangaKernel
-from .spool import Spool, secret
+from .spool import Spool, execution_count, remove, secret
 from .states import ended
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Notebook:
 
     def __init__(self, settings: GangaKernel | SettingsError) -> None:
         self._given = settings
+        #: Where the notebook is; empty where the front end doesn't tell.
+        self._path = os.environ.get("JPY_SESSION_NAME", "")
         self._defaults = Options()
         self._cells: dict[int, LiveCell] = {}
         self._pending: set[str] = set()
@@ -130,7 +132,8 @@ class Notebook:
             return Failure(**captured["error"])
         live = await self._submit(cell, asking, chosen, captured, spool)
         live.draw()
-        if not self._waits(chosen, asking):
+        at_once = ended(live.job["state"])  # its results are there, and the next cell may need them
+        if not at_once and not self._waits(chosen, asking):
             return None
         try:
             await self._until_ended(live)
@@ -272,15 +275,17 @@ class Notebook:
     async def _capture(self, source: str, number: int, spool: Spool, chosen: Options) -> dict[str, Any]:
         """What the bridge captures for a cell, or its error; the items of its map are ``map`` in it."""
         given: dict[str, Any] | None = None
+        compare = reattach.has_identity(chosen, self._path)
+        objects = str(spool.objects)
         if chosen.map:
             limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
             given = await self._captured(
-                "capture_map", maps=maps.spell(chosen.map), limits=limits, objects=str(spool.objects)
+                "capture_map", maps=maps.spell(chosen.map), limits=limits, objects=objects, compare=compare
             )
             if "error" in given:
                 return given
         captured = await self._captured(
-            "capture", source=source, number=number, objects=str(spool.objects), given=given
+            "capture", source=source, number=number, objects=objects, compare=compare, given=given
         )
         return {**captured, "map": given}
 
@@ -295,7 +300,10 @@ class Notebook:
     async def _submit(
         self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
     ) -> LiveCell:
-        """Submit the job and make its names pending. From its acceptance on nothing loses sight of it."""
+        """Submit the job, or attach to the one that the cell has, and make its names pending.
+
+        From its acceptance on nothing loses sight of it.
+        """
         token = uuid.uuid4().hex
         environment, binds = captured["environment"], captured["binds"]
         after, mapped = captured["after"], _map(captured, chosen)
@@ -311,14 +319,18 @@ class Notebook:
                 **environment,
             },
         )
+        cell_id = str(asking.parent["metadata"].get("cellId", ""))
+        backend = chosen.backend or DEFAULT_BACKEND
         job = await self._broker.submit(
             token=token,
-            notebook=os.environ.get("JPY_SESSION_NAME", ""),
-            cell="",
+            fingerprints=reattach.identities(self._path, cell_id, cell.source, backend, chosen, captured),
+            attach=reattach.mode(chosen, self._path),
+            notebook=self._path,
+            cell=cell_id,
             source=cell.source,
             execution_count=asking.number,
             label=_label(cell.source),
-            backend=chosen.backend or DEFAULT_BACKEND,
+            backend=backend,
             resources=chosen.resources(),
             folder=str(folder),
             names=binds,
@@ -330,23 +342,45 @@ class Notebook:
                 "version": environment["python_version"],
             },
         )
-        hints = [*_hints(captured), *await self._offer(chosen)]
-        live = self._cells[job["id"]] = LiveCell(
-            job, asking.parent, self._screen, hints, folder, captured["namespace"]
-        )
-        live.after = [one for one, *_ in after]
-        self._pending.add(token)
+        attached = job["token"] != token
+        if attached:
+            remove(folder)
+            hints = [reattach.hint(job)]
+        else:
+            hints = [*_hints(captured), *await self._offer(chosen)]
+        live = await self._at(job, asking.parent, hints)
+        live.sent, live.after = captured["namespace"], [one for one, *_ in after]
+        self._pending.add(job["token"])
         await self._bridge.call(
             "place",
-            names=binds,
-            token=token,
+            names=job["names"],
+            token=job["token"],
             job=job["id"],
             behind=captured["behind"],
+            surely=captured["surely"],
             sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
+            after=live.after,
             number=asking.number,
+            was=execution_count(Path(job["folder"])),
+            attached=attached,
             is_map=mapped is not None,
         )
         self._spawn(self._follow(live))
+        return live
+
+    async def _at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
+        """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.
+
+        It is the last to await anything before the names are pending, so that no delivery comes in between.
+        """
+        folder = Path(job["folder"])
+        live = self._cells.get(job["id"])
+        if live is None:
+            live = self._cells[job["id"]] = LiveCell(job, parent, self._screen, hints, folder)
+            return live
+        if live.finishing:
+            await live.ended.wait()
+        live.move(parent, hints, folder)
         return live
 
     async def _offer(self, chosen: Options) -> list[str]:
@@ -494,6 +528,7 @@ class Notebook:
                 count=job["items"]["total"],
                 **shared,
             )
+        self._spawn(self._broker.ask("delivered", job=job["id"], taken="error" not in answer))
         if "error" in answer:
             self._refuse(live, answer["error"])
             return
@@ -506,7 +541,6 @@ class Notebook:
             )
         for name, reason in answer["unavailable"].items():
             live.hints.append(f"{name} could not come back: {reason}")
-        self._spawn(self._broker.ask("delivered", job=job["id"]))
 
     def _refuse(self, live: LiveCell, why: str) -> None:
         """The result isn't taken: the panel says why, and below it stands an error, as for a failed job."""
@@ -564,6 +598,8 @@ def _hints(captured: dict[str, Any]) -> list[str]:
         hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
     for name, reason in captured["unpicklable"].items():
         hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
+    if unlike := reattach.unlike(captured):
+        hints.append(reattach.hint_without(unlike))
     if captured["map"] and captured["mutates"]:
         hints.append(f"What an item changes in {', '.join(captured['mutates'])} stays in that item.")
     return hints

@@ -41,6 +41,8 @@ class Options:
     chunk: items that a task runs, one after the other
     allow_failures: a failed item's exception stands in the place of its values
     seed: what random numbers begin with
+    cache: results of a job that this cell started before are taken, also if they were delivered already
+    fresh: the cell starts a new job, whatever there is
     """
 
     backend: str | None = None
@@ -57,6 +59,8 @@ class Options:
     chunk: int | None = None
     allow_failures: bool | None = None
     seed: int | None = None
+    cache: bool | None = None
+    fresh: bool | None = None
 
     def over(self, weaker: Options) -> Options:
         """These options, with those of `weaker` where these say nothing."""
@@ -65,7 +69,7 @@ class Options:
 
     def resources(self) -> dict[str, Any]:
         """What the backend is asked for, as plain data; only what was said."""
-        own = {"backend", "wait", "map", "chunk", "allow_failures", "seed"}
+        own = {"backend", "wait", "map", "chunk", "allow_failures", "seed", "cache", "fresh"}
         return {k: v for k, v in asdict(self).items() if k not in own and v is not None}
 
     def describe(self) -> str:
@@ -150,6 +154,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "chunk": (count, "items of a map that one task runs"),
     "allow-failures": (flag, "a failed item's exception stands in the place of its values"),
     "seed": (number, "what random numbers begin with, in each item of a map"),
+    "cache": (flag, "take the results that the same cell with the same inputs had before"),
+    "fresh": (flag, "start a new job, even if the cell's last one is unfinished"),
 }
 #: Options that may be given several times.
 _REPEATED = {"map": maps.together}

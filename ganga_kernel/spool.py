@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,24 @@ class Spool:
 def secret(folder: Path) -> str:
     """The key of the job in `folder`, in hexadecimal."""
     return (folder / "secret").read_text()
+
+
+def size(folder: Path, name: str) -> int:
+    """Bytes of a file of the job in `folder`, 0 while it isn't there."""
+    try:
+        return (folder / name).stat().st_size
+    except OSError:  # also a stale handle of a network file system: the next look tells
+        return 0
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a job that was not submitted."""
+    shutil.rmtree(folder)
+
+
+def execution_count(folder: Path) -> int:
+    """The In[n] that the cell had when it submitted the job in `folder`."""
+    return int(json.loads((folder / "job.json").read_text())["execution_count"])
 
 
 def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:

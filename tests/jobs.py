@@ -10,5 +10,5 @@ def new_job(token: str) -> dict[str, Any]:
     return {
         "token": token, "notebook": "n", "cell": "", "source": "s", "label": "l", "execution_count": 1,
         "names": ["a"], "backend": "Local", "resources": {}, "folder": "/f", "python": {}, "tasks": 2,
-        "after": [], "map": None,
+        "after": [], "map": None, "fingerprints": [],
     }  # fmt: skip

@@ -16,8 +16,9 @@ import pickle
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Callable
 
 from . import arrays, code, modules, quirks
@@ -31,6 +32,8 @@ _GATHERED = 1 << 16
 _TEXT, _RUN = 1 << 16, 1000
 #: How deep sets of objects may lie in each other; the work doubles with each.
 _DEPTH = 8
+#: Objects that are looked at, at most: more would take longer than a user likes to wait for the prompt.
+_MOST = 1_000_000
 #: Types whose values take few bytes.
 _SHORT = frozenset((type(None), bool, int, float, complex))
 #: Types whose values, if their items are plain, have no identity that counts.
@@ -63,6 +66,7 @@ def fingerprint(
     names: Iterable[str],
     imports: Iterable[str] = (),
     skip: Iterable[str] = (),
+    instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """A digest of the values of names, and of all that the notebook's code behind them reads.
 
@@ -72,6 +76,7 @@ def fingerprint(
     names: names whose values count; those that aren't bound are left out
     imports: modules that count as well, as far as they are the user's own
     skip: names that don't count although code refers to them
+    instead: values that count in place of the namespace's
 
     Raises
     ------
@@ -81,11 +86,13 @@ def fingerprint(
     walk.visit(_FORMAT)
     done = set(skip)
     todo = set(names)
-    while todo := {name for name in (todo | walk.found) - done if _travels(namespace, name)}:
+    while todo := {
+        name for name in (todo | walk.found) - done if name in instead or _travels(namespace, name)
+    }:
         name = min(todo)
         done.add(name)
         walk.visit(name)
-        _tell(name, walk.visit, namespace[name])
+        _tell(name, walk.visit, instead[name] if name in instead else namespace[name])
     for module in sorted(set(imports)):
         _tell(module, walk.own_module, module)
     return walk.digest().hex()
@@ -156,6 +163,8 @@ class _Walk:
             self._numbers[id(value)] = self._next
             self._met.append(value)
             self._next += 1
+            if self._next > _MOST:
+                raise TypeError("it consists of more than a million objects")
         take(self, value)
 
     def own_module(self, name: str) -> None:

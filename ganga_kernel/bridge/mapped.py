@@ -12,8 +12,11 @@ from typing import Any, Callable, NamedTuple
 from IPython import get_ipython
 
 from ..payload import items, pickling
+from . import inputs
 from .objects import store
 
+#: What the items are called where a cell's inputs are compared.
+_ITEMS = "an item of the map"
 #: Items at most: an endless iterator must not eat the memory.
 _MOST = 1_000_000
 #: Exceptions of an evaluation that are the cell's error.
@@ -45,6 +48,7 @@ def capture(
     limits: tuple[int, int],
     objects: str,
     needs: Callable[[str], list[str]],
+    compare: bool,
 ) -> dict[str, Any]:
     """Evaluate a cell's maps and write their items to a file.
 
@@ -54,6 +58,7 @@ def capture(
     limits: the most tasks that there may be, and how many items a task has at most if there are fewer
     objects: folder of content-addressed files
     needs: tokens of the jobs that must deliver before a source can run
+    compare: say also what the items are
 
     Returns
     -------
@@ -61,7 +66,8 @@ def capture(
     first. Or
 
     - ``names``, ``items``, ``chunks``: see `ganga_kernel.payload.job.Mapped`;
-    - ``behind``: names of the notebook that code within the items reads.
+    - ``behind``: names of the notebook that code within the items reads;
+    - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
     waits = {token for _, expression in maps for token in needs(expression)}
     if waits:
@@ -79,6 +85,7 @@ def capture(
         "items": path,
         "chunks": chunks(len(found.rows), *limits),
         "behind": sorted(_behind(found, namespace)),
+        **(inputs.compared(namespace, {_ITEMS}, [], {_ITEMS: found.rows}, "", set()) if compare else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 
@@ -26,16 +26,20 @@ class Pending:
         "_ganga_job",
         "_ganga_name",
         "_ganga_old",
+        "_ganga_surely",
         "_ganga_token",
         "_ganga_value",
     )
 
-    def __init__(self, name: str, token: str, job: int, old: Any, behind: frozenset[str]) -> None:
+    def __init__(
+        self, name: str, token: str, job: int, old: Any, behind: frozenset[str], surely: bool
+    ) -> None:
         self._ganga_name = name
         self._ganga_token = token
         self._ganga_job = job
         self._ganga_old = old
         self._ganga_behind = behind
+        self._ganga_surely = surely
         self._ganga_value = old
         self._ganga_failure = ""
 
@@ -81,10 +85,32 @@ def pending_of(namespace: dict[str, Any]) -> dict[str, Pending]:
     return {name: value for name, value in list(namespace.items()) if type(value) is Pending}
 
 
-def place(namespace: dict[str, Any], names: list[str], token: str, job: int, behind: frozenset[str]) -> None:
-    """Make `names` pending. A name that is pending already keeps that placeholder as its old value."""
+def place(
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    token: str,
+    job: int,
+    behind: frozenset[str],
+    surely: frozenset[str],
+) -> None:
+    """Make `names` pending. A name that waits for another job keeps that placeholder as its old value.
+
+    Parameters
+    ----------
+    behind: names that the values may read
+    surely: those that the job surely binds, if it ends well
+    """
     for name in names:
-        namespace[name] = Pending(name, token, job, namespace.get(name, UNBOUND), behind)
+        old = _without(namespace.get(name, UNBOUND), token)
+        namespace[name] = Pending(name, token, job, old, behind, name in surely)
+
+
+def _without(value: Any, token: str) -> Any:
+    """A value, less the placeholders of a job in front of it: the cell is run again."""
+    if type(value) is not Pending:
+        return value
+    value._ganga_old = _without(value._ganga_old, token)
+    return value._ganga_old if value._ganga_token == token else value
 
 
 def chain(pending: Pending) -> Iterator[Pending]:
@@ -95,6 +121,14 @@ def chain(pending: Pending) -> Iterator[Pending]:
         at = at._ganga_old
 
 
+def sources(pending: Pending) -> Iterator[Pending]:
+    """Those of the chain from whose jobs the value may come, the newest first."""
+    for at in chain(pending):
+        yield at
+        if at._ganga_surely:
+            return
+
+
 def became(value: Any) -> Any:
     """What was delivered for a placeholder; any other value is itself."""
     while type(value) is Pending:
@@ -103,9 +137,9 @@ def became(value: Any) -> Any:
 
 
 def base(pending: Pending) -> Any:
-    """The value from before all jobs that may bind the name; `UNBOUND` if there is none."""
-    *_, oldest = chain(pending)
-    return oldest._ganga_old
+    """The value that the name has if none of its jobs binds it; `UNBOUND` if there is none, or one must."""
+    *_, oldest = sources(pending)
+    return UNBOUND if oldest._ganga_surely else oldest._ganga_old
 
 
 def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:

@@ -12,7 +12,7 @@ from IPython import get_ipython
 
 from ..payload import changes, items, pickling
 from . import aliases as aliased
-from . import effects, history, mapped, names, placeholders, reach
+from . import effects, history, inputs, mapped, names, placeholders, reach
 from .objects import store
 from .placeholders import UNBOUND
 
@@ -28,9 +28,9 @@ _LAST_VALUES = frozenset({"_", "__", "___", "_oh", "Out"})
 
 #: What jobs were sent, as objects, by the job's token.
 _sent: dict[str, dict[str, Any]] = {}
-#: Names that were made pending, by the job's token, and the In[n] of its cell.
+#: Names that were made pending, by the job's token, and the In[n] that its cell has, and had at first.
 _placed: dict[str, frozenset[str]] = {}
-_numbers: dict[str, int] = {}
+_numbers: dict[str, tuple[int, int]] = {}
 #: The jobs of maps: their names become lists, which only the notebook makes.
 _maps: set[str] = set()
 
@@ -74,12 +74,16 @@ def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -
     return {p._ganga_token for name, p in pending.items() if _SHOWN.fullmatch(name)}
 
 
-def capture_map(maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str) -> dict[str, Any]:
+def capture_map(
+    maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str, compare: bool
+) -> dict[str, Any]:
     """See `mapped.capture`."""
-    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"])
+    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"], compare)
 
 
-def capture(source: str, number: int, objects: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+def capture(
+    source: str, number: int, objects: str, compare: bool, given: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Write what the cell reads to a file, and say what else the job needs to run as it would here.
 
     Parameters
@@ -87,6 +91,7 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
     source: the cell
     number: its In[n]
     objects: folder of content-addressed files; the namespace becomes ``<sha256>.pkl`` there
+    compare: say also what the inputs are
     given: what `capture_map` returned for a cell that runs once for each item
 
     Returns
@@ -101,7 +106,8 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
       the second names are inputs of that job that this one gets as well, the same objects;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
       whose objects it changes; ``behind``: names that what it binds may read later;
-    - the environment.
+    - the environment;
+    - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
     shell = get_ipython()
     namespace = shell.user_ns
@@ -119,7 +125,7 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
     wanted -= _own_names(shell) | mapped_names
     pending, wanted = _with_what_is_behind(wanted, namespace, mapped_names)
     waits = {p._ganga_token for p in pending.values() if p._ganga_failure}
-    waits |= {at._ganga_token for p in pending.values() for at in placeholders.chain(p)} & _maps
+    waits |= {at._ganga_token for p in pending.values() for at in placeholders.sources(p)} & _maps
     waits |= _shown_later(found, placeholders.pending_of(namespace))
     if waits:
         return {"waits": sorted(waits)}
@@ -137,16 +143,22 @@ def capture(source: str, number: int, objects: str, given: dict[str, Any] | None
     binds = found.binds - mapped_names if given else changed.binds | changes_here
     if history.shows(transformed):
         binds |= {history.name_of(number)}
+    after = _after(pending, namespace, wanted)
+    comparison: dict[str, Any] = {}
+    if compare:
+        others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
+        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
     return {
         "namespace": path,
         "names": dumped.sizes,
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
-        "after": _after(pending, namespace, wanted),
+        "after": after,
         "binds": sorted(binds),
         "mutates": sorted(mutates | aliases),
         "surely": sorted(found.surely - mapped_names),
         "behind": sorted(behind),
         "environment": _environment(shell),
+        **comparison,
     }
 
 
@@ -187,7 +199,7 @@ def _after(
     """The jobs that must be done first, the oldest first, with the names to take from each; see `capture`."""
     jobs: dict[tuple[int, str], set[str]] = {}
     for name, value in pending.items():
-        for one in placeholders.chain(value):
+        for one in placeholders.sources(value):
             jobs.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
 
     def same(token: str) -> list[str]:
@@ -198,24 +210,41 @@ def _after(
 
 
 def place(
-    names: list[str], token: str, job: int, behind: list[str], sent: list[str], number: int, is_map: bool
+    names: list[str],
+    token: str,
+    job: int,
+    behind: list[str],
+    surely: list[str],
+    sent: list[str],
+    after: list[str],
+    number: int,
+    was: int,
+    attached: bool,
+    is_map: bool,
 ) -> None:
     """Make names pending until the job delivers.
 
     Parameters
     ----------
     behind: names that the values may read, see `capture`
+    surely: those that the job surely binds, see `capture`
     sent: names whose values the job gets, and may refer to in its result
+    after: tokens of the jobs that it takes names from
     number: the cell's In[n]
+    was: its In[n] when the job was submitted
+    attached: whether it was submitted when the cell ran before
     is_map: whether the cell runs once for each item
     """
     namespace = _namespace()
+    names = [history.name_of(number) if name == history.name_of(was) else name for name in names]
+    for other in [*after, token] if attached else after:
+        inputs.await_job(other)
     _sent[token] = {name: namespace[name] for name in sent if name in namespace}
     if is_map:
         _maps.add(token)
-    placeholders.place(_namespace(), names, token, job, frozenset(behind))
+    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely))
     _placed[token] = frozenset(names)
-    _numbers[token] = number
+    _numbers[token] = (number, was)
 
 
 def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[str, Any]:
@@ -286,7 +315,8 @@ def _taken(
     """Take the names of a result into the namespace; see `deliver`."""
     namespace = _namespace()
     expected = _placed.pop(token, frozenset())
-    number = _numbers.pop(token, 0)
+    number, was = _numbers.pop(token, (0, 0))
+    arrived = {history.name_of(number) if n == history.name_of(was) else n: v for n, v in arrived.items()}
     answer: dict[str, Any] = {"delivered": [], "kept": [], "changed": [], "unavailable": {}}
     unseen = {
         name for name in arrived if name in namespace and name not in owned and name not in expected
@@ -315,6 +345,7 @@ def _taken(
             answer["delivered"].append(name)
     for name, pending in owned.items():
         placeholders.restore(namespace, name, pending)
+    inputs.brought(namespace, answer["delivered"], token)
     return answer
 
 

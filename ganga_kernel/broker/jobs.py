@@ -16,7 +16,8 @@ from .. import spool
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
 from ..states import ended
-from . import backends, dependencies
+from . import backends, dependencies, progress
+from .attaching import attaches
 from .session import GangaSession
 from .store import Store
 from .summary import results, summary
@@ -55,28 +56,40 @@ class Jobs:
 
     # ------------------------------------------------------------------ requests
 
-    async def add(self, job: dict[str, Any]) -> dict[str, Any]:
+    async def add(self, job: dict[str, Any], attach: str) -> dict[str, Any]:
         """Accept a job: store it durably, hand it over soon.
 
-        Asked again with the same token, because an answer was lost, it says what became of the job.
+        Asked again with the same token, because an answer was lost, it says what became of the job. If the
+        cell has a job already to which it attaches, that one is the answer, and nothing is stored.
 
         Raises
         ------
         UnknownBackend, ScheddUnreachable, BrokerError: nothing was stored.
         """
-        known = self._store.by_token(job["token"])
+        known = self._known(job, attach)
         if known:
-            return summary(known)
+            return known
         job["backend"] = await self._backend(job["backend"])
         await asyncio.to_thread(backends.check, job["backend"], job["resources"])
         if self._booted.done():  # not before: Ganga may have failed meanwhile, and nobody would end the job
             self._booted.result()
-        known = self._store.by_token(job["token"])  # asked again meanwhile
+        known = self._known(job, attach)  # there was time for it to come
         if known:
-            return summary(known)
+            return known
         number = self._store.add(job)
         self._accepted.set()
         return self.job(number)
+
+    def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
+        """The job that was stored for this request, or to which it attaches, as the same cell's."""
+        known = self._store.by_token(job["token"])
+        if known:
+            return summary(known)
+        known = self._store.by_fingerprint(job["fingerprints"])
+        if known is None or not attaches(known, attach, _whole(known)):
+            return None
+        self._store.change_job(known["id"], execution_count=job["execution_count"])
+        return self.job(known["id"])
 
     def job(self, number: int) -> dict[str, Any]:
         """A job's summary.
@@ -348,3 +361,9 @@ class Jobs:
     def _from_ganga(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status; called in its thread."""
         self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, task, status)
+
+
+def _whole(job: dict[str, Any]) -> bool:
+    """Whether the results of a job are all there."""
+    size = partial(spool.size, Path(job["folder"]))
+    return all(task["result"] is not None and progress.arrived(task["result"], size) for task in job["tasks"])

@@ -33,14 +33,15 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 3
+PROTOCOL = 4
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
+#: `fingerprints`: under which the same cell's job may be known; this one is stored under the first.
 #: `map`: null, or ``{"chunks": [[first item, one after the last], …], "allow_failures": …}``, a chunk for
 #: each task.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
-    "names", "tasks", "python", "after", "map",
+    "names", "tasks", "python", "after", "map", "fingerprints",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from ..errors import BrokerError, GangaKernelError, ProtocolMismatch, to_wire
 from ..folders import sweep
 from ..settings import GangaKernel
 from ..version import __version__
-from . import protocol
+from . import attaching, protocol
 from .jobs import Jobs
 from .lease import HEARTBEAT, Lease
 from .store import Store
@@ -127,7 +127,8 @@ class Server:
         if op == "hello":
             return self._hello(request)
         if op == "submit":
-            job = await self._jobs.add({name: request[name] for name in protocol.SUBMIT})
+            fields = {name: request[name] for name in protocol.SUBMIT}
+            job = await self._jobs.add(fields, request["attach"])
             client.jobs.add(job["id"])
             return job
         if op == "follow":
@@ -147,7 +148,8 @@ class Server:
         if op == "kill":
             return await self._jobs.kill(request["job"])
         if op == "delivered":
-            return self._store.change_job(request["job"], delivered=1)
+            delivered = attaching.TAKEN if request["taken"] else attaching.REFUSED
+            return self._store.change_job(request["job"], delivered=delivered)
         if op == "status":
             return {"pid": os.getpid(), "version": __version__, **await self._jobs.status()}
         raise BrokerError(f"The broker doesn't know {op!r}.", "Restart the kernel.")

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 3
+_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -33,8 +33,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     created REAL NOT NULL, submitted REAL,
     outputs INTEGER NOT NULL DEFAULT 0,     -- number of the next output; none is used twice
     kill_asked INTEGER NOT NULL DEFAULT 0,
-    delivered INTEGER NOT NULL DEFAULT 0
+    fingerprint TEXT NOT NULL DEFAULT '',   -- equal for the same cell with the same inputs; '' if unknown
+    delivered INTEGER NOT NULL DEFAULT 0    -- see attaching.py
 );
+CREATE INDEX IF NOT EXISTS jobs_by_fingerprint ON jobs (fingerprint);
 CREATE TABLE IF NOT EXISTS tasks (
     job INTEGER NOT NULL REFERENCES jobs(id), task INTEGER NOT NULL,
     state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
@@ -110,7 +112,8 @@ class Store:
 
     def add(self, job: dict[str, Any]) -> int:
         """Store a new job durably, with its tasks, and return its number."""
-        row = {name: _plain(name, job[name]) for name in job if name != "tasks"}
+        row = {name: _plain(name, job[name]) for name in job if name not in ("tasks", "fingerprints")}
+        row["fingerprint"] = next(iter(job["fingerprints"]), "")
         row["created"] = time.time()
         with self:
             columns = ", ".join(row)
@@ -132,6 +135,14 @@ class Store:
     def by_token(self, token: str) -> dict[str, Any] | None:
         """The job of a token, or None."""
         row = self._db.execute("SELECT * FROM jobs WHERE token = ?", (token,)).fetchone()
+        return self._whole(row) if row else None
+
+    def by_fingerprint(self, fingerprints: list[str]) -> dict[str, Any] | None:
+        """The newest job that has one of these fingerprints, or None."""
+        marks = ", ".join("?" for _ in fingerprints)
+        row = self._db.execute(
+            f"SELECT * FROM jobs WHERE fingerprint IN ({marks}) ORDER BY id DESC LIMIT 1", fingerprints
+        ).fetchone()
         return self._whole(row) if row else None
 
     def newest(self, limit: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import spool
 from ..states import ended
 from . import progress
 from .store import Store
@@ -75,10 +76,7 @@ class Watched:
 
     def result_size(self, name: str) -> int:
         """Bytes of a result file, 0 while it isn't there."""
-        try:
-            return (Path(self.job["folder"]) / name).stat().st_size
-        except OSError:  # also a stale handle of a network file system: the next look tells
-            return 0
+        return spool.size(Path(self.job["folder"]), name)
 
 
 class Watching:

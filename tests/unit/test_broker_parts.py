@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ganga_kernel.broker import backends
 from ganga_kernel.broker import lease as leases
+from ganga_kernel.broker.attaching import REFUSED, attaches
 from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
@@ -25,6 +26,7 @@ from ganga_kernel.broker.summary import error_of, job_state, results, summary
 from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
 from ganga_kernel.broker.watching import Watching
 from ganga_kernel.errors import BrokerElsewhere, BrokerUnavailable
+from ganga_kernel.states import STATES
 from tests.jobs import new_job
 
 
@@ -394,6 +396,32 @@ def test_a_local_job_whose_broker_died_at_the_wrong_moment_is_found_and_ended(tm
 
 def test_a_job_that_never_started_is_handed_over_again(tmp_path: Path) -> None:
     assert backends.adopt({"backend": "Local", "folder": str(tmp_path), "tasks": [{"task": 0}]}) is None
+
+
+@pytest.mark.parametrize("delivered", [0, 1])
+@pytest.mark.parametrize("kill_asked", [0, 1])
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("mode", ["never", "undelivered", "any"])
+@pytest.mark.parametrize("state", STATES)
+def test_what_a_cell_that_is_run_again_attaches_to(
+    state: str, mode: str, whole: bool, kill_asked: int, delivered: int
+) -> None:
+    job = {"tasks": [task(state=state)], "kill_asked": kill_asked, "delivered": delivered}
+    unfinished = state in ("waiting", "accepted", "queued", "running", "held") and not kill_asked
+    wanted = state == "done" and whole and (mode == "any" or not delivered)
+    assert attaches(job, mode, whole) == (mode != "never" and (unfinished or wanted))
+    assert not attaches({**job, "delivered": REFUSED}, mode, whole)
+
+
+def test_the_newest_job_of_a_fingerprint_is_found(tmp_path: Path) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    known = (["x"], ["x", "z"], ["z"], [])
+    numbers = [store.add({**new_job(f"{n}"), "fingerprints": texts}) for n, texts in enumerate(known)]
+    for asked, expected in ((["x"], numbers[1]), (["z", "x"], numbers[2]), (["y", "x"], numbers[1])):
+        found = store.by_fingerprint(asked)
+        assert found is not None and found["id"] == expected
+    assert store.by_fingerprint(["y"]) is None and store.by_fingerprint([]) is None
+    store.close()
 
 
 def test_a_job_is_handed_over_once_and_not_after_a_kill(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_payload_plain import INTERPRETERS
 
+from ganga_kernel.bridge import fingerprint as fingerprints
 from ganga_kernel.bridge.fingerprint import NoFingerprint, fingerprint
 
 BRIDGE = Path(__file__).parents[2] / "ganga_kernel" / "bridge"
@@ -482,6 +483,13 @@ def test_what_has_no_fingerprint_says_why(cell: str, name: str) -> None:
     with pytest.raises(NoFingerprint) as raised:
         fingerprint(notebook(cell), ["x"])
     assert raised.value.name == name and raised.value.reason
+
+
+def test_too_many_objects_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprints, "_MOST", 100)
+    of([[] for _ in range(99)])
+    with pytest.raises(NoFingerprint, match="more than a million"):
+        of([[] for _ in range(100)])
 
 
 def test_objects_that_all_know_each_other_are_compared_or_refused_at_once() -> None:
