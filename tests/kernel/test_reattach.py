@@ -222,9 +222,14 @@ def test_another_cell_or_another_input_is_another_job(site: Site, gate: Path) ->
         helpers.write_text("unit = 22\n")
         jobs["a module of one's own"] = run(kernel, code).job
         helpers.write_text("unit = 1\n")
-        for path in ("/home/me/copy.ipynb", ""):
-            with notebook(site, path) as other:
-                jobs[f"the notebook {path!r}"] = run(other, code).job
+        with notebook(site, "/home/me/copy.ipynb") as other:
+            jobs["a copy"] = run(other, code).job
+        with notebook(site, "") as other:
+            jobs["somewhere"] = run(other, code).job
+            jobs["somewhere again"] = run(other, code).job
+            asked = code.replace("%%batch", "%%batch --cache")
+            jobs["somewhere with --cache"] = run(other, asked).job
+            assert run(other, asked).job == jobs["somewhere with --cache"]
         assert len(set(jobs.values())) == len(jobs)
         for number in jobs.values():
             kernel.run(f"%kill {number}")
