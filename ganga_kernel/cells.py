@@ -74,6 +74,7 @@ class LiveCell:
     next_output: number of the next output to show
     refused: why the result wasn't taken, if it wasn't
     after: tokens of the jobs whose names it took
+    cell: what tells its cell from others: the id, or where the front end tells none the source
     watchers: told when the job's summary changed
     """
 
@@ -91,6 +92,7 @@ class LiveCell:
         self.next_output = 0
         self.refused = ""
         self.after: list[str] = []
+        self.cell = ""
         self.watchers: list[Callable[[dict[str, Any]], None]] = []
         self._parent, self._screen = parent, screen
         self._panel = LivePanel(parent, screen)

@@ -71,6 +71,7 @@ class Notebook:
         self._defaults = Options()
         self._cells: dict[int, LiveCell] = {}
         self._pending: set[str] = set()
+        self._killed: set[int] = set()
         self._offered = False
         self._client: BrokerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,6 +124,7 @@ class Notebook:
         chosen = self._options(cell)
         spool = Spool(self._settings.spool)
         try:
+            await self._supersede(_cell_id(asking) or cell.source)
             captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
             return failed.failure
@@ -157,6 +159,8 @@ class Notebook:
 
     async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Kill jobs; returns their summaries."""
+        numbers = list(numbers)
+        self._killed.update(numbers)
         return [await self._broker.ask("kill", job=number) for number in numbers]
 
     async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
@@ -289,6 +293,17 @@ class Notebook:
         )
         return {**captured, "map": given}
 
+    async def _supersede(self, cell: str) -> None:
+        """A cell is run again: what its failed jobs were to bind or change has the value from before."""
+        mine = [live for live in self._cells.values() if live.cell == cell]
+        for live in mine:
+            if live.job["id"] in self._killed:
+                await self._until_ended(live)
+        ended = [live for live in mine if live.ended.is_set()]
+        tokens = [live.job["token"] for live in ended if failures.of_job(live) is not None]
+        if tokens:
+            await self._bridge.call("supersede", tokens=tokens)
+
     async def _captured(self, function: str, **arguments: Any) -> dict[str, Any]:
         """What a capturing function of the bridge answers, once the jobs that it waits for have delivered."""
         while True:
@@ -319,7 +334,7 @@ class Notebook:
                 **environment,
             },
         )
-        cell_id = str(asking.parent["metadata"].get("cellId", ""))
+        cell_id = _cell_id(asking)
         backend = chosen.backend or DEFAULT_BACKEND
         job = await self._broker.submit(
             token=token,
@@ -350,6 +365,7 @@ class Notebook:
             hints = [*_hints(captured), *await self._offer(chosen)]
         live = await self._at(job, asking.parent, hints)
         live.sent, live.after = captured["namespace"], [one for one, *_ in after]
+        live.cell = cell_id or cell.source
         self._pending.add(job["token"])
         await self._bridge.call(
             "place",
@@ -586,6 +602,11 @@ def _label(source: str) -> str:
     code = [line for line in lines if line and not line.startswith(("#", "%"))]
     telling = [line for line in code if not line.startswith(("import ", "from "))]
     return next(iter([*telling, *code]), "")[:120]
+
+
+def _cell_id(asking: Asking) -> str:
+    """The cell's id in the notebook; empty where the front end doesn't tell."""
+    return str(asking.parent["metadata"].get("cellId", ""))
 
 
 def _hints(captured: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "deliver": transfer.deliver,
     "deliver_map": transfer.deliver_map,
     "fail": transfer.fail,
+    "supersede": transfer.supersede,
 }
 
 

@@ -375,6 +375,14 @@ def fail(token: str, reason: str) -> None:
             pending._ganga_failure = reason
 
 
+def supersede(tokens: list[str]) -> None:
+    """The cells of jobs that failed are run again: their names have the values from before."""
+    namespace = _namespace()
+    for token in tokens:
+        for name, pending in placeholders.owned(namespace, token).items():
+            placeholders.restore(namespace, name, pending)
+
+
 def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]:
     for pending in owned.values():
         pending._ganga_failure = why

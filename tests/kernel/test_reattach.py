@@ -67,7 +67,7 @@ def notebook(site: Site, path: str = NOTEBOOK) -> Iterator[Kernel]:
         kernel.close()
 
 
-def held(gate: Path, code: str = "answer = sums['all'].total(), sorted(words)\nanswer") -> str:
+def held(gate: Path, code: str = "answer = Sum(sums['all'].parts).total(), sorted(words)\nanswer") -> str:
     """A batch cell that says "begun", and waits for the gate before it goes on."""
     return (
         "%%batch\nimport os, time\nprint('begun', flush=True)\n"
@@ -201,7 +201,7 @@ def test_another_cell_or_another_input_is_another_job(site: Site, gate: Path) ->
     """Also in a copy of the notebook, and where the notebook's name isn't known."""
     helpers = site.root / "own_helpers.py"
     helpers.write_text("unit = 1\n")
-    code = held(gate, "import own_helpers\nanswer = sums['all'].total(), sorted(words)\nanswer")
+    code = held(gate, "import own_helpers\nanswer = Sum(sums['all'].parts).total(), sorted(words)\nanswer")
     changes = {
         "a global of a function": "scale = 4",
         "a set": "words.add('epsilon')",
@@ -244,13 +244,17 @@ def test_a_job_that_went_wrong_is_not_attached_to(kernel: Kernel, gate: Path) ->
 
 
 def test_a_killed_job_is_not_attached_to(kernel: Kernel, gate: Path) -> None:
-    first = run(kernel, held(gate))
+    """And what it was to change has the value from before, for this cell only."""
+    code = held(gate, "words.add('omega')\nanswer = len(words)")
+    first = run(kernel, code)
     kernel.listen(lambda: first.text)
     kernel.run(f"%kill {first.job}")
-    again = run(kernel, held(gate))
+    assert kernel.run("sorted(words)").error.startswith("JobKilled")
+    again = run(kernel, code)
     assert again.job != first.job
     gate.touch()
-    assert kernel.run("answer").value == ANSWER
+    assert kernel.run("answer, 'omega' in words").value == "(5, True)"
+    kernel.run("words.discard('omega')")
 
 
 def test_two_kernels_of_a_notebook_share_the_job_and_both_get_its_results(site: Site, gate: Path) -> None:
@@ -293,9 +297,10 @@ def test_a_result_that_was_refused_is_not_offered_again(site: Site, gate: Path) 
     wait(lambda: result.stat().st_size)
     result.write_bytes(bytes(result.stat().st_size))
     with notebook(site) as kernel:
-        again = run(kernel, held(gate))
+        again = kernel.run(held(gate), {"cellId": "a"})
         assert again.job == first.job
-        kernel.listen(lambda: "The result was not taken" in again.panel)
+        assert again.error.startswith("ResultRefused")
+        assert "The result was not taken" in again.panel
         assert kernel.run("answer").error.startswith("ResultRefused")
         anew = run(kernel, held(gate))
         assert anew.job != first.job

@@ -203,13 +203,6 @@ def test_cells_that_stand_elsewhere_and_run_in_another_order_agree(python: str) 
     assert digests["a"] == digests["b"]
 
 
-def test_a_function_of_numba_s_is_the_same_in_two_processes() -> None:
-    pytest.importorskip("numba")
-    notebooks = {"numba": ["import numba\nk = 3", "@numba.njit\ndef f(x): return x + k", "y = f(1)"]}
-    first, second = (in_kernel(notebooks, seed) for seed in (1, 2))
-    assert first == second
-
-
 def notebook(*cells: str) -> dict[str, Any]:
     """A namespace in which a notebook's cells have run."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
