@@ -51,9 +51,7 @@ class Spool:
         text = launcher()
         path = self.objects / f"launch-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if not path.exists():
-            new = path.with_suffix(f".{os.getpid()}")
-            _write(new, text)
-            new.replace(path)
+            _write(path, text)
         return path
 
     def new_job(self, token: str, description: dict[str, Any]) -> Path:
@@ -116,6 +114,9 @@ def renew_key(folder: Path, tasks: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a file as a whole: who reads it meanwhile, in another process, finds the old one."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)
+    new.replace(path)

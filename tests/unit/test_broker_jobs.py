@@ -33,7 +33,7 @@ def test_no_job_is_accepted_once_ganga_has_failed(tmp_path: Path, monkeypatch: p
 
     async def scene(store: Store) -> None:
         jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda *_: None)
-        adding = asyncio.ensure_future(jobs.add(new_job("t")))
+        adding = asyncio.ensure_future(jobs.add(new_job("t"), "never"))
         await jobs.run()
         failed.set()
         with pytest.raises(BrokerError, match="can't be loaded"):

@@ -70,13 +70,13 @@ def test_what_the_notebook_s_functions_change_counts() -> None:
 
 
 def test_of_a_pending_object_only_the_method_s_name_is_known() -> None:
-    space = {name: Pending(name, "t", 1, UNBOUND, frozenset()) for name in ("data", "model")}
+    space = {name: Pending(name, "t", 1, UNBOUND, frozenset(), True) for name in ("data", "model")}
     found = effects(names.analyse("y = data.mean(); data.get(1); model.fit(data)"), space)
     assert found.mutates == {"model"}
 
 
 def test_what_the_cell_binds_first_is_its_own() -> None:
-    space = {name: Pending(name, "t", 1, UNBOUND, frozenset()) for name in ("time", "rows")}
+    space = {name: Pending(name, "t", 1, UNBOUND, frozenset(), True) for name in ("time", "rows")}
     found = effects(names.analyse("import time\nrows = []\nrows.append(time.sleep(1))\nrows[0] = 2"), space)
     assert found.mutates == frozenset()
 
