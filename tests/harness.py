@@ -8,6 +8,7 @@ import queue
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -188,13 +189,13 @@ class Kernel:
         return [wrapper, *wrapper.children(recursive=True)]
 
     def send(self, code: str, metadata: dict[str, Any] | None = None, **content: Any) -> Cell:
-        """Send a cell off, as JupyterLab does: with its metadata and cellId."""
+        """Send a cell off, as JupyterLab does: with its metadata and cellId. The same code is the same cell."""
         request = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
             "allow_stdin": False, "stop_on_error": True, **content,
         }  # fmt: skip
         message = self.client.session.msg("execute_request", request)
-        message["metadata"] = {"cellId": "test", **(metadata or {})}
+        message["metadata"] = {"cellId": f"cell-{zlib.crc32(code.encode()):08x}", **(metadata or {})}
         self.client.shell_channel.send(message)
         cell = Cell(message["header"]["msg_id"])
         self.cells[cell.id] = cell
