@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import PATIENCE, Cell, Kernel, Site, make_site
+from tests.pool import Pool
 
 NOTEBOOK = "/home/me/analysis.ipynb"
 #: Inputs whose pickles differ in every process.
@@ -314,3 +315,39 @@ def test_results_that_are_gone_are_computed_anew(kernel: Kernel, site: Site) -> 
     (newest / "0.result").unlink()
     again = kernel.until_panel(run(kernel, code), "done")
     assert again.job != first.job and kernel.run("gone").value == "6"
+
+
+def test_a_chain_of_jobs_is_attached_to_and_brings_all_its_names(site: Site, gate: Path) -> None:
+    cells = {
+        "first": held(gate, "found = sum(data)"),
+        "second": "%%batch\nsums['twice'] = found * 2",
+        "third": "%%batch\nlast = sums['twice'] + found",
+    }
+    with notebook(site) as kernel:
+        before = {name: run(kernel, code, name).job for name, code in cells.items()}
+        kill(kernel, broker=False)
+    with notebook(site) as kernel:
+        again = {name: run(kernel, code, name) for name, code in cells.items()}
+        assert {name: cell.job for name, cell in again.items()} == before
+        gate.touch()
+        for cell in again.values():
+            kernel.until_panel(cell, "done")
+        assert kernel.run("float(found), float(sums['twice']), float(last)").value == "(6.0, 12.0, 18.0)"
+        assert kernel.run("sums['all'].total() + 0").value == "np.float64(18.0)"
+
+
+def test_a_job_in_an_htcondor_pool_is_attached_to(pool: Pool) -> None:
+    with make_site(backend="HTCondor") as site:
+        site.environment.update(pool.environ)
+        gate = site.root / "gate"
+        with notebook(site) as kernel:
+            first = run(kernel, held(gate))
+            kernel.listen(lambda: first.text == "begun\n")
+            kill(kernel, broker=True)
+        with notebook(site) as kernel:
+            again = run(kernel, held(gate))
+            assert again.job == first.job and "HTCondor, cluster" in again.panel
+            kernel.listen(lambda: again.text == "begun\n")
+            gate.touch()
+            kernel.until_panel(again, "done")
+            assert kernel.run("answer").value == ANSWER
