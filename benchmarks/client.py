@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,12 +105,12 @@ class Kernel:
         return cell
 
     def send(self, code: str, metadata: Message | None = None) -> Cell:
-        """Send a cell as JupyterLab does, with its metadata and its id."""
+        """Send a cell as JupyterLab does, with its metadata and an id of its own: it finds no older job."""
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
             "allow_stdin": False, "stop_on_error": True,
         }  # fmt: skip
-        return self._send("execute_request", content, {"cellId": "benchmark", **(metadata or {})})
+        return self._send("execute_request", content, {"cellId": uuid.uuid4().hex, **(metadata or {})})
 
     def open_comm(self, comm_id: str, target: str) -> None:
         """Open a comm whose target the kernel knows."""

@@ -189,7 +189,7 @@ class Kernel:
         return [wrapper, *wrapper.children(recursive=True)]
 
     def send(self, code: str, metadata: dict[str, Any] | None = None, **content: Any) -> Cell:
-        """Send a cell off, as JupyterLab does: with its metadata and cellId. The same code is the same cell."""
+        """Send a cell off as JupyterLab does, with metadata and cellId; the same code is the same cell."""
         request = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
             "allow_stdin": False, "stop_on_error": True, **content,
