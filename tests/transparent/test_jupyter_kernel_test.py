@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import jupyter_kernel_test as suite
 import pytest
 
 from tests.harness import Site
-
-suite = pytest.importorskip("jupyter_kernel_test")
 
 
 @pytest.fixture(scope="module", autouse=True)
