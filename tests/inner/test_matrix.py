@@ -74,9 +74,10 @@ def test_clicks_on_widgets_of_ours_arrive_while_a_cell_is_busy(
     try:
         jobs = [kernel.run(ENDLESS), kernel.run(ENDLESS)]
         buttons = [button_of(kernel.run(f"%job {batch.job}")) for batch in jobs]
-        busy = kernel.send(gate.code)
-        kernel.listen(lambda: busy.states == ["busy"])
-        for batch, button, subshell in zip(jobs, buttons, (None, _new_subshell(kernel)), strict=True):
+        subshells = (None, _new_subshell(kernel))
+        busy = kernel.send(f"print('begun', flush=True)\n{gate.code}")
+        kernel.listen(lambda: busy.text)
+        for batch, button, subshell in zip(jobs, buttons, subshells, strict=True):
             click(kernel, button, subshell)
             kernel.until_panel(batch, "killed")
         assert busy.states == ["busy"]
