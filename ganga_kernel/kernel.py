@@ -63,7 +63,9 @@ class GangaKernel(MetaKernel):
 
     def get_usage(self) -> str:
         """The text that help shows for nothing in particular."""
-        return "Batch cells and their magics: %batch, %jobs, %wait, %kill. See %batch? for options."
+        return (
+            "Batch cells and their magics: %batch, %jobs, %job, %wait, %kill, %logs. See %batch? for options."
+        )
 
     async def do_execute(
         self,

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, itemview, maps, options, panel, reattach
+from . import failures, itemview, logs, maps, options, panel, reattach
 from .broker.client import BrokerClient, Event
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -156,6 +156,15 @@ class Notebook:
     async def jobs(self, limit: int) -> str:
         """A table of the newest jobs of this user."""
         return panel.table(await self._broker.ask("jobs", limit=limit), time.time())
+
+    async def logs(self, number: int, with_locals: bool) -> str:
+        """What is left of a job.
+
+        Raises
+        ------
+        BackendError: there is no such job.
+        """
+        return logs.as_text(await self._broker.ask("logs", job=number), with_locals)
 
     async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Kill jobs; returns their summaries."""

@@ -82,7 +82,7 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
         [
             "/usr/bin/env", python, str(payload), "--job", str(folder / "job.json"), "--task", str(task),
             "--attempt", "1", "--events", str(folder / f"{task}.events"),
-            "--result", str(folder / f"{task}.result"),
+            "--result", str(folder / f"{task}.result"), "--errors", str(folder / f"{task}.stderr"),
         ]
         for task in range(len(job["tasks"]))
     ]  # fmt: skip

@@ -98,10 +98,19 @@ class Jobs:
         ------
         BackendError: there is no such job.
         """
+        return summary(self.row(number))
+
+    def row(self, number: int) -> dict[str, Any]:
+        """A job as it is stored, with its tasks.
+
+        Raises
+        ------
+        BackendError: there is no such job.
+        """
         found = self._store.job(number)
         if found is None:
             raise BackendError(f"There is no job {number}.", "%jobs lists them.")
-        return summary(found)
+        return found
 
     def results(self, number: int) -> dict[str, Any]:
         """What the tasks of a map left, and the outputs of its first items, failures before all others."""

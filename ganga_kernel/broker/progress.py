@@ -29,7 +29,7 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
         return {
             "state": "running", "attempt": event["attempt"], "host": event.get("host", ""),
             "started": event["time"], "notes": event.get("notes", []),
-            "reason": "", "error": None, "result": None, "items_done": 0, "items_failed": 0,
+            "reason": "", "error": None, "frames": [], "result": None, "items_done": 0, "items_failed": 0,
         }  # fmt: skip
     if event["event"] == "item":
         counter = "items_done" if event["status"] == "ok" else "items_failed"
@@ -39,7 +39,7 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
     changes: Changes = {"usage": event.get("usage")}
     if event["status"] == "terminated":  # killed, or vacated and soon started anew: the backend tells
         return {**changes, "error": event["error"]}
-    changes["error"] = event.get("error")
+    changes |= {"error": event.get("error"), "frames": event.get("frames", [])}
     if event["result"] is None:
         return {**changes, "state": "failed", "ended": event["time"]}
     changes["result"] = {**event["result"], "ended": event["time"]}

@@ -15,6 +15,7 @@ follow    job, after → the job, its outputs from number `after` on, and the nu
           The outputs of a map aren't told; see ``results``.
 results   job → of a map that has ended: what each task left, and the outputs of the first items.
 jobs      limit → the newest jobs, newest first.
+logs      job → what is left of its tasks, those that ended badly first: ``tasks``; and the backend's log.
 kill      job → the job.
 delivered job → None. The notebook has the job's results.
 status    → what the broker is, and how Ganga is.

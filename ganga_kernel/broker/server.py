@@ -20,6 +20,7 @@ from ..version import __version__
 from . import attaching, protocol
 from .jobs import Jobs
 from .lease import HEARTBEAT, Lease
+from .logs import logs
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,8 @@ class Server:
             }
         if op == "results":
             return self._jobs.results(request["job"])
+        if op == "logs":
+            return await asyncio.to_thread(logs, self._jobs.row(request["job"]))
         if op == "jobs":
             return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
         if op == "kill":

@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     started REAL, ended REAL, exit_code INTEGER,
     backend_ended INTEGER NOT NULL DEFAULT 0,
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
-    error TEXT, result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
+    error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
     items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, task)
 );
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = ("names", "map", "after", "resources", "python", "error", "result", "usage", "notes")
+_JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes")
 
 
 class Store:

@@ -16,6 +16,7 @@ from typing import Any
 from .. import spool
 from ..states import ended
 from . import progress
+from .lastwords import last_words
 from .store import Store
 from .stream import EventStream
 from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
@@ -235,5 +236,5 @@ class Watching:
     def _last_words(watched: Watched, task: int) -> str:
         """What the interpreter itself wrote to standard error before it ended."""
         path = Path(watched.job["folder"]) / f"{task}.stderr"
-        text = path.read_text(errors="replace").strip() if path.exists() else ""
-        return f" It said: {text[-500:]}" if text else ""
+        said = last_words(path.read_text(errors="replace")) if path.exists() else ""
+        return f" {said}" if said else ""

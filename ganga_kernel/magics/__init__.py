@@ -6,6 +6,7 @@ from .batch import BatchMagic
 from .job import JobMagic
 from .jobs import JobsMagic
 from .kill import KillMagic
+from .logs import LogsMagic
 from .wait import WaitMagic
 
-MAGICS = (BatchMagic, JobMagic, JobsMagic, KillMagic, WaitMagic)
+MAGICS = (BatchMagic, JobMagic, JobsMagic, KillMagic, LogsMagic, WaitMagic)

@@ -37,18 +37,16 @@ def main(archive: str | None = None) -> int:
     parser.add_argument("--attempt", type=int, required=True, help="how often it was started")
     parser.add_argument("--events", type=Path, help="file for events; default: standard output")
     parser.add_argument("--result", type=Path, help="file for the result; default: beside the job")
+    parser.add_argument("--errors", type=Path, help="file for what is no event; default: standard error")
     options = parser.parse_args()
     job = options.job.absolute()
     result = (options.result or job.parent / f"{options.task}.result").absolute()
 
-    # The launcher's own standard error: file descriptor 2 will be the cell's.
-    errors = os.fdopen(os.dup(2), "w")
+    # By default the launcher's own standard error: file descriptor 2 will be the cell's.
+    errors = os.fdopen(_opened(options.errors, 2), "w")
     faulthandler.enable(errors)
-    if options.events is None:
-        fd = os.dup(1)
-    else:
-        fd = os.open(options.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    payload = Payload(EventStream(fd, options.attempt), job, options.task, result, archive)
+    events = EventStream(_opened(options.events, 1), options.attempt)
+    payload = Payload(events, job, options.task, result, archive)
     try:
         code = payload.run()
     except PayloadError as error:
@@ -65,6 +63,11 @@ def main(archive: str | None = None) -> int:
     # No thread of Python's runs any more once the interpreter takes itself down; this one is C's.
     faulthandler.dump_traceback_later(2 * _GRACE, exit=True, file=errors)
     return code
+
+
+def _opened(path: Path | None, fd: int) -> int:
+    """A descriptor to append to a private file; without a path, a copy of `fd`."""
+    return os.dup(fd) if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def _broken(payload: Payload, kind: str, sentence: str, errors: object) -> int:

@@ -14,11 +14,12 @@ import time
 import types
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator
+from typing import IO, Any, Callable, Iterator, Sequence
 
 from . import environment, imports, items, pickling, result, seeds, stdin
 from .chunk import Chunk
 from .events import EventStream
+from .frames import frames_of
 from .job import Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
@@ -96,7 +97,7 @@ class Payload:
         ran()
         with self._ending:
             written = None if error else self._write_result(job, before, module.__dict__, key)
-            self.end("error" if error else "ok", error, written)
+            self.end("error" if error else "ok", error, written, frames_of(runner.exception))
         return CELL_FAILED if error else OK
 
     def _run_chunk(self, chunk: Chunk, mapped: Mapped, key: str) -> int:
@@ -115,14 +116,20 @@ class Payload:
             self.end("error" if failed else "ok", error if failed else None, written)
         return CELL_FAILED if failed else OK
 
-    def end(self, status: str, error: dict[str, Any] | None, written: dict[str, Any] | None = None) -> None:
+    def end(
+        self,
+        status: str,
+        error: dict[str, Any] | None,
+        written: dict[str, Any] | None = None,
+        frames: Sequence[dict[str, Any]] = (),
+    ) -> None:
         """Send what is left of the outputs, and the end event. Nothing comes after it."""
         if self._outputs is not None:
             self._outputs.close()
         if self._runner is not None:
             self._runner.close()
         usage = self._usage()
-        self._events.emit("end", status=status, error=error, result=written, usage=usage)
+        self._events.emit("end", status=status, error=error, result=written, usage=usage, frames=frames)
 
     def _start(self, notes: list[str | None]) -> None:
         self._events.emit(

@@ -43,6 +43,13 @@ def test_a_batch_cell_runs_in_the_pool_and_its_results_come_back(kernel: Kernel)
     assert any(": running (" in panel for panel in cell.panels)
 
 
+def test_logs_show_the_end_of_htcondor_s_log(kernel: Kernel) -> None:
+    cell = kernel.batch("1 / 0", "failed")
+    text = kernel.run(f"%logs {cell.job}").text
+    assert f"(HTCondor, cluster {_cluster(cell.panel)}): failed" in text
+    assert "condor.log, ends so:" in text and "Job executing on host" in text
+
+
 def test_cells_hand_names_to_each_other_by_file_transfer(kernel: Kernel) -> None:
     kernel.run("total = [0]")
     kernel.run("%%batch\ntotal[0] += 20\ndef double(x): return x * 2")

@@ -1,0 +1,62 @@
+"""What is left of a job for whoever looks into it: its tasks' last words, and its backend's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..states import ended
+from .summary import summary
+
+#: Tasks that are told; bytes of the end of a file.
+_TASKS, _TAIL = 20, 4000
+#: The backend's log, if it has one, in the job's folder.
+_LOGS = {"HTCondor": "condor.log"}
+
+
+def logs(job: dict[str, Any]) -> dict[str, Any]:
+    """Tell what is left of a job. Reads files of its folder.
+
+    Parameters
+    ----------
+    job: its row in the store, with its tasks
+
+    Returns
+    -------
+    ``job``, its summary; ``tasks``, those that ended badly first: columns of the store, and ``said``, what a
+    process said outside of the cell; ``more``: how many tasks aren't told; ``log`` and ``log_tail``: path and
+    end of the backend's log, empty if there is none.
+    """
+    folder = Path(job["folder"])
+    tasks = sorted(job["tasks"], key=_goodness)
+    log = folder / _LOGS[job["backend"]] if job["backend"] in _LOGS else None
+    return {
+        "job": summary(job),
+        "tasks": [_task(folder, task) for task in tasks[:_TASKS]],
+        "more": max(0, len(tasks) - _TASKS),
+        "log": str(log or ""),
+        "log_tail": _tail(log) if log else "",
+    }
+
+
+def _goodness(task: dict[str, Any]) -> int:
+    if task["state"] == "done":
+        return 2
+    return 0 if ended(task["state"]) else 1
+
+
+def _task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
+    told = ("task", "state", "reason", "host", "attempt", "exit_code", "error", "frames")
+    return {**{key: task[key] for key in told}, "said": _tail(folder / f"{task['task']}.stderr")}
+
+
+def _tail(path: Path) -> str:
+    """The last lines of a file; empty if it isn't there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    whole = text if len(text) < _TAIL else text.partition("\n")[2]
+    return whole.strip()
