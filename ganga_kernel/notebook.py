@@ -72,6 +72,8 @@ class Notebook:
         self._cells: dict[int, LiveCell] = {}
         self._pending: set[str] = set()
         self._killed: set[int] = set()
+        #: Jobs whose results were taken, or couldn't be, of which the broker has yet to hear.
+        self._taken: dict[int, bool] = {}
         self._offered = False
         self._client: BrokerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -478,7 +480,13 @@ class Notebook:
         elif not live.show(event["number"], event["output"]):
             self._spawn(self._follow(live))
 
+    async def _tell_taken(self) -> None:
+        for number, taken in list(self._taken.items()):
+            await self._broker.ask("delivered", job=number, taken=taken)
+            self._taken.pop(number, None)
+
     def _lost(self) -> None:
+        self._spawn(self._tell_taken())
         for live in self._cells.values():
             if not live.ended.is_set():
                 self._spawn(self._follow(live))
@@ -553,7 +561,8 @@ class Notebook:
                 count=job["items"]["total"],
                 **shared,
             )
-        self._spawn(self._broker.ask("delivered", job=job["id"], taken="error" not in answer))
+        self._taken[job["id"]] = "error" not in answer
+        self._spawn(self._tell_taken())
         if "error" in answer:
             self._refuse(live, answer["error"])
             return

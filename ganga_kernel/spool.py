@@ -81,8 +81,8 @@ def size(folder: Path, name: str) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder of a job that was not submitted."""
-    shutil.rmtree(folder)
+    """Remove the folder of a job that was not submitted, as far as the disk allows."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def execution_count(folder: Path) -> int:

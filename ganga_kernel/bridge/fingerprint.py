@@ -272,7 +272,7 @@ class _Walk:
 
     def _bytes(self, value: Any) -> None:
         view = memoryview(value).cast("B")
-        self._tag(b"bytes", len(view))
+        self._tag(type(value).__name__.encode(), len(view))
         self._raw(view)
 
     def _array(self, value: Any) -> None:

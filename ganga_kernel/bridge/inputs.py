@@ -13,6 +13,7 @@ from typing import Any
 
 from . import modules
 from .fingerprint import NoFingerprint, fingerprint
+from .placeholders import UNBOUND, Pending
 
 #: Jobs that cells were submitted to run after.
 _awaited: set[str] = set()
@@ -67,7 +68,7 @@ def compared(
 
     try:
         found = [digest({})]
-        if of_jobs := _unchanged(namespace, names):
+        if of_jobs := _unchanged(namespace, names - set(instead)):
             found.append(digest(of_jobs))
     except NoFingerprint as error:
         return {"unlike": {"name": error.name, "reason": error.reason}}
@@ -79,5 +80,8 @@ def _unchanged(namespace: dict[str, Any], names: set[str]) -> dict[str, str]:
     return {
         name: token
         for name, (token, digest) in _origins.items()
-        if name in names and name in namespace and fingerprint(namespace, [name]) == digest
+        if name in names
+        and type(namespace.get(name, UNBOUND)) is not Pending
+        and name in namespace
+        and fingerprint(namespace, [name]) == digest
     }

@@ -153,6 +153,17 @@ def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:
     return found
 
 
+def failed_since(namespace: dict[str, Any], name: str, token: str) -> list[Pending]:
+    """The failed placeholders of a name down to that of a job, the newest first."""
+    found = []
+    for at in chain(namespace[name]):
+        if at._ganga_failure:
+            found.append(at)
+        if at._ganga_token == token:
+            break
+    return found
+
+
 def settle(namespace: dict[str, Any], name: str, pending: Pending, value: Any) -> None:
     """Put a value in the place of a placeholder: in the namespace, or as the old value of a later one."""
     pending._ganga_value = value

@@ -376,11 +376,15 @@ def fail(token: str, reason: str) -> None:
 
 
 def supersede(tokens: list[str]) -> None:
-    """The cells of jobs that failed are run again: their names have the values from before."""
+    """The cells of jobs that failed are run again: their names have the values from before.
+
+    Failed jobs that were to change such a name afterwards were skipped for it, and go the same way.
+    """
     namespace = _namespace()
     for token in tokens:
-        for name, pending in placeholders.owned(namespace, token).items():
-            placeholders.restore(namespace, name, pending)
+        for name in placeholders.owned(namespace, token):
+            for pending in placeholders.failed_since(namespace, name, token):
+                placeholders.restore(namespace, name, pending)
 
 
 def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Jobs:
         if known:
             return summary(known)
         known = self._store.by_fingerprint(job["fingerprints"])
-        if known is None or not attaches(known, attach, _whole(known)):
+        if known is None or not attaches(known, summary(known)["state"], attach, _whole(known)):
             return None
         self._store.change_job(known["id"], execution_count=job["execution_count"])
         return self.job(known["id"])
@@ -373,6 +373,7 @@ class Jobs:
 
 
 def _whole(job: dict[str, Any]) -> bool:
-    """Whether the results of a job are all there."""
+    """Whether a job's files are there: its description, and the results that it has."""
     size = partial(spool.size, Path(job["folder"]))
-    return all(task["result"] is not None and progress.arrived(task["result"], size) for task in job["tasks"])
+    found = [task["result"] for task in job["tasks"] if task["result"] is not None]
+    return size("job.json") > 0 and all(progress.arrived(one, size) for one in found)

@@ -21,7 +21,8 @@ def last_words(text: str) -> str:
     """
     text = text.strip()
     if "Fatal Python error" in text:
-        frames = list(_FRAME.finditer(text.partition("Current thread")[2]))
+        current = text.partition("Current thread")[2].partition("\n\n")[0]
+        frames = list(_FRAME.finditer(current))
         cell = next((frame for frame in frames if _CELL.fullmatch(frame["file"])), None)
         if cell is not None:
             caller = f", called from {_where(cell)}" if cell is not frames[0] else ""

@@ -51,12 +51,12 @@ def _task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tail(path: Path) -> str:
-    """The last lines of a file; empty if it isn't there."""
+    """The last lines of a file; empty if it can't be read."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
+            file.seek(max(0, size - _TAIL))
             text = file.read().decode(errors="replace")
-    except FileNotFoundError:
+    except OSError:  # it isn't there, or a network's file system has lost it
         return ""
-    whole = text if len(text) < _TAIL else text.partition("\n")[2]
-    return whole.strip()
+    return ((text.partition("\n")[2] if size > _TAIL else "") or text).strip()

@@ -8,15 +8,40 @@ from typing import Any
 
 #: Frames that are told, the innermost ones; names of each; characters of a value.
 _FRAMES, _NAMES, _LENGTH = 6, 40, 200
+#: Packages whose objects have a short repr, however large they are.
+_BRIEF = frozenset({"numpy", "pandas", "datetime", "decimal", "fractions", "pathlib", "uuid"})
 
 
 class _Short(reprlib.Repr):
-    """Texts of values, cut short before they are made where that can be."""
+    """Texts of values, short from the begin: a repr that is cut afterwards may take minutes and memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = self.maxdict = 8
         self.maxstring = self.maxother = _LENGTH
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """An object by its class and attributes, but for those of some packages."""
+        kind = type(x)
+        if kind.__module__.partition(".")[0] in _BRIEF or kind in (
+            float,
+            complex,
+            bool,
+            bytes,
+            range,
+            type(None),
+        ):
+            return super().repr_instance(x, level)
+        try:
+            attributes = object.__getattribute__(x, "__dict__")
+        except AttributeError:
+            attributes = {}
+        if level <= 0 or type(attributes) is not dict:
+            return f"{kind.__qualname__}(...)"
+        parts = [
+            f"{name}={self.repr1(attributes[name], level - 1)}" for name in list(attributes)[: self.maxdict]
+        ]
+        return f"{kind.__qualname__}({', '.join([*parts, '...'][: len(attributes)])})"
 
 
 def frames_of(error: BaseException | None) -> list[dict[str, Any]]:
@@ -45,11 +70,11 @@ def _frame(tb: types.TracebackType) -> dict[str, Any]:
 
 
 def _is_code(value: object) -> bool:
-    return isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
+    return issubclass(type(value), (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
 
 
 def _text(value: object) -> str:
     try:
         return _Short().repr(value)[: 2 * _LENGTH]
-    except Exception as error:  # noqa: BLE001 - whatever the object's own repr raises
+    except BaseException as error:  # noqa: BLE001 - whatever code of the object's raises
         return f"<its repr fails: {type(error).__name__}>"

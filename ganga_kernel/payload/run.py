@@ -95,9 +95,10 @@ class Payload:
         before = result.Before(module.__dict__, job.mutates, runner.hidden())
         error = runner.run(job.source, job.execution_count)
         ran()
+        frames = frames_of(runner.exception)
         with self._ending:
             written = None if error else self._write_result(job, before, module.__dict__, key)
-            self.end("error" if error else "ok", error, written, frames_of(runner.exception))
+            self.end("error" if error else "ok", error, written, frames)
         return CELL_FAILED if error else OK
 
     def _run_chunk(self, chunk: Chunk, mapped: Mapped, key: str) -> int:

@@ -336,6 +336,21 @@ def test_a_chain_of_jobs_is_attached_to_and_brings_all_its_names(site: Site, gat
         assert kernel.run("sums['all'].total() + 0").value == "np.float64(18.0)"
 
 
+def test_a_failed_cell_runs_again_on_the_old_value_also_if_another_was_to_change_it_next(
+    kernel: Kernel, gate: Path
+) -> None:
+    kernel.run("rows, wrong = [1], True")
+    first, second = held(gate, "rows.append(1 / (not wrong))"), "%%batch\nrows.append(3)"
+    failing, skipped = run(kernel, first, "first"), run(kernel, second, "second")
+    gate.touch()
+    kernel.until_panel(failing, "failed")
+    kernel.until_panel(skipped, "skipped")
+    kernel.run("wrong = False")
+    for code, cell in ((first, "first"), (second, "second")):
+        kernel.until_panel(run(kernel, code, cell), "done")
+    assert kernel.run("rows").value == "[1, 1.0, 3]"
+
+
 def test_a_job_in_an_htcondor_pool_is_attached_to(pool: Pool) -> None:
     with make_site(backend="HTCondor") as site:
         site.environment.update(pool.environ)

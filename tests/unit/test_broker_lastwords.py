@@ -13,6 +13,9 @@ Thread 0x00007f41925836c0 (most recent call first):
 Current thread 0x00007f41946b3b80 (most recent call first):
 {frames}  File "/env/lib/IPython/core/interactiveshell.py", line 3823 in run_code
 
+Thread 0x00007f41925836c1 (most recent call first):
+  File "/tmp/ipykernel_7/99.py", line 8 in elsewhere
+
 Extension modules: numpy.core._multiarray_umath (total: 20)
 """
 LIBRARY = '  File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at\n'

@@ -406,11 +406,11 @@ def test_a_job_that_never_started_is_handed_over_again(tmp_path: Path) -> None:
 def test_what_a_cell_that_is_run_again_attaches_to(
     state: str, mode: str, whole: bool, kill_asked: int, delivered: int
 ) -> None:
-    job = {"tasks": [task(state=state)], "kill_asked": kill_asked, "delivered": delivered}
+    job = {"kill_asked": kill_asked, "delivered": delivered}
     unfinished = state in ("waiting", "accepted", "queued", "running", "held") and not kill_asked
     wanted = state == "done" and whole and (mode == "any" or not delivered)
-    assert attaches(job, mode, whole) == (mode != "never" and (unfinished or wanted))
-    assert not attaches({**job, "delivered": REFUSED}, mode, whole)
+    assert attaches(job, state, mode, whole) == (mode != "never" and whole and (unfinished or wanted))
+    assert not attaches({**job, "delivered": REFUSED}, state, mode, whole)
 
 
 def test_the_newest_job_of_a_fingerprint_is_found(tmp_path: Path) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ganga_kernel.payload.frames import frames_of
 
 
 class Awkward:
-    def __repr__(self) -> str:
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
         raise RuntimeError
+
+    def __repr__(self) -> str:
+        raise SystemExit
+
+
+@dataclass
+class Large:
+    """Its own repr would be long."""
+
+    rows: list[int]
+    name: str = "n"
 
 
 def failing(code: str, **names: Any) -> BaseException:
@@ -37,12 +51,17 @@ def test_values_are_short_whatever_they_are() -> None:
         "many": list(range(10**6)),
         "awkward": Awkward(),
         "deep": {"a": [[[[[[1]]]]]]},
+        "large": Large(list(range(10**6))),
+        "half": 0.5,
+        "array": np.arange(10**6),
     }
-    (cell,) = frames_of(failing("long, many, awkward, deep, 1 / 0", **names))
+    (cell,) = frames_of(failing("long, many, awkward, deep, large, half, array, 1 / 0", **names))
     assert set(cell["names"]) == set(names)
     assert max(map(len, cell["names"].values())) <= 400
     assert cell["names"]["many"].startswith("[0, 1, 2")
     assert "Awkward" in cell["names"]["awkward"]
+    assert cell["names"]["large"] == "Large(rows=[0, 1, 2, 3, 4, 5, 6, 7, ...], name='n')"
+    assert cell["names"]["half"] == "0.5" and cell["names"]["array"].startswith("array([")
 
 
 def test_a_deep_recursion_tells_its_innermost_frames() -> None:
