@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ganga_kernel.bridge.placeholders import UNBOUND, base, owned, place, restore, sources
+from ganga_kernel.bridge import inputs
+from ganga_kernel.bridge.placeholders import UNBOUND, Pending, base, owned, place, restore, sources
 from ganga_kernel.options import from_line
 from ganga_kernel.reattach import hint, hint_without, identities, mode
 
@@ -104,3 +105,14 @@ def test_a_name_that_a_job_surely_binds_comes_from_that_job_alone() -> None:
     assert [one._ganga_token for one in sources(namespace["y"])] == ["second", "first"]
     assert base(namespace["x"]) is UNBOUND
     assert base(namespace["y"]) == 2
+
+
+def test_a_name_that_a_job_brought_and_another_is_changing_still_identifies_the_cell() -> None:
+    namespace: dict[str, Any] = {"rows": [1]}
+    inputs.await_job("first")
+    inputs.brought(namespace, ["rows"], "first")
+    namespace["rows"] = Pending("rows", "second", 2, [1], frozenset(), False)
+    found = inputs.compared(
+        namespace, {"rows"}, [["second", ["rows"], []]], {"rows": [1]}, "m = len(rows)", set()
+    )
+    assert found.keys() == {"inputs"}
