@@ -54,6 +54,9 @@ def theatre(request: pytest.FixtureRequest, site: Site) -> Iterator[Theatre]:
 @pytest.mark.parametrize("name", _PLAYED)
 def test_same(theatre: Theatre, name: str) -> None:
     failures, _ = compare(theatre, name)
+    if failures and all(failure.startswith("plain: ") for failure in failures):
+        # Plain ipykernel 7.0 to 7.3 overlooks a request now and then (its issue 1554).
+        failures, _ = compare(theatre, name)
     assert not failures, "\n".join(failures[:12])
 
 
