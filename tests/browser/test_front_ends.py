@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from .conftest import Gates
+from .front_ends import JUPYTERLAB
 from .page import Batch, Page
 
 BUTTON = "button.jupyter-button"
@@ -219,6 +221,7 @@ def test_a_reloaded_page_reads_right_and_its_kernel_still_answers(page: Page, ga
     page.screenshot("reloaded-after")
 
 
+@pytest.mark.parametrize("page", [JUPYTERLAB], ids=lambda front: front.name, indirect=True)
 def test_the_button_of_a_job_works_after_a_reload(page: Page, gates: Gates) -> None:
     page.open("button", gates.DEFINITION, Batch("wait_for('first')"))
     page.run_all()
