@@ -16,7 +16,7 @@ def complete(a: Client, code: str, at: int) -> None:
 def completions(stage: Stage, a: Client) -> None:
     # By default IPython gives up to tell types after 0.4 s: what comes back depends on the machine's load.
     a.run("wavelength = {'key': 1}; import os; get_ipython().Completer.jedi_compute_type_timeout = 60_000")
-    for code, at in (("wavel", 5), ("wavelength['", 12), ("os.pat", 6), ("%ti", 3), ("%%ti", 4), ("import js", 9), ("é.x", 1), ("wavel + 1", 5), ("print(wavel", 11), ("open('/et", 9), ("!l", 2)):  # fmt: skip
+    for code, at in (("wavel", 5), ("wavelength['", 12), ("os.pat", 6), ("%ti", 3), ("%%ti", 4), ("import js", 9), ("é.x", 1), ("wavel + 1", 5), ("print(wavel", 11), ("open('/et", 9), ("!t", 2)):  # fmt: skip
         complete(a, code, at)
 
 
