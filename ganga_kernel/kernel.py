@@ -63,9 +63,8 @@ class GangaKernel(MetaKernel):
 
     def get_usage(self) -> str:
         """The text that help shows for nothing in particular."""
-        return (
-            "Batch cells and their magics: %batch, %jobs, %job, %wait, %kill, %logs. See %batch? for options."
-        )
+        listed = ", ".join(f"%{magic.name}" for magic in MAGICS)
+        return f"Batch cells and their magics: {listed}. See %batch? for options."
 
     async def do_execute(
         self,

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from .panel import where
+
 
 def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
     """What is left of a job, for a reader.
@@ -16,9 +18,8 @@ def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
     with_locals: whether to show the local variables of a failed task
     """
     job = found["job"]
-    native = f", cluster {job['native']}" if job["backend"] == "HTCondor" and job["native"] else ""
     lines = [
-        f"Job {job['id']} ({job['backend']}{native}): {job['state']}",
+        f"Job {job['id']} ({', '.join(where(job))}): {job['state']}",
         f"Its files are in {job['folder']}",
     ]
     for task in found["tasks"]:

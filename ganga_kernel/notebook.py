@@ -388,7 +388,7 @@ class Notebook:
             sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
             after=live.after,
             number=asking.number,
-            was=execution_count(Path(job["folder"])),
+            was=execution_count(Path(job["folder"])) if attached else asking.number,
             attached=attached,
             is_map=mapped is not None,
         )

@@ -121,10 +121,14 @@ def _row(job: Job, now: float) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def where(job: Job) -> list[str]:
+    """The job's backend, and what that calls the job."""
+    cluster = job["backend"] == "HTCondor" and job["native"]
+    return [job["backend"], f"cluster {job['native']}"] if cluster else [job["backend"]]
+
+
 def _facts(job: Job) -> list[str]:
-    facts = [job["backend"]]
-    if job["backend"] == "HTCondor" and job["native"]:
-        facts.append(f"cluster {job['native']}")
+    facts = where(job)
     if job["tasks"] > 1:
         facts.append(f"{job['tasks']} tasks")
     elif job["host"]:

@@ -85,14 +85,12 @@ def fingerprint(
     walk = _Walk(namespace)
     walk.visit(_FORMAT)
     done = set(skip)
-    todo = set(names)
-    while todo := {
-        name for name in (todo | walk.found) - done if name in instead or _travels(namespace, name)
-    }:
-        name = min(todo)
-        done.add(name)
-        walk.visit(name)
-        _tell(name, walk.visit, instead[name] if name in instead else namespace[name])
+    while todo := {*names, *walk.found} - done:
+        done |= todo
+        for name in sorted(todo):
+            if name in instead or _travels(namespace, name):
+                walk.visit(name)
+                _tell(name, walk.visit, instead[name] if name in instead else namespace[name])
     for module in sorted(set(imports)):
         _tell(module, walk.own_module, module)
     return walk.digest().hex()

@@ -13,7 +13,6 @@ from typing import Any
 
 from . import modules
 from .fingerprint import NoFingerprint, fingerprint
-from .placeholders import UNBOUND, Pending
 
 #: Jobs that cells were submitted to run after.
 _awaited: set[str] = set()
@@ -80,8 +79,5 @@ def _unchanged(namespace: dict[str, Any], names: set[str]) -> dict[str, str]:
     return {
         name: token
         for name, (token, digest) in _origins.items()
-        if name in names
-        and type(namespace.get(name, UNBOUND)) is not Pending
-        and name in namespace
-        and fingerprint(namespace, [name]) == digest
+        if name in names and fingerprint(namespace, [name]) == digest
     }

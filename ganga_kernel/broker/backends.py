@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..condor.description import LOG
 from ..errors import BackendError
 from ..spool import Spool
 from .stream import EventStream
@@ -102,6 +103,11 @@ def native(backend: str, ganga_backend: Any, outputs: list[Path]) -> str:
     if backend == "HTCondor":
         return str(ganga_backend.cluster_id)
     return json.dumps({"id": str(getattr(ganga_backend, "id", ""))})
+
+
+def log(job: dict[str, Any]) -> Path | None:
+    """The log that the backend keeps of a job; None if it keeps none that can be read here."""
+    return Path(job["folder"]) / LOG if job["backend"] == "HTCondor" else None
 
 
 def adopt(job: dict[str, Any]) -> str | None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..states import ended
+from . import backends
 from .summary import summary
 
 #: Tasks that are told; bytes of the end of a file.
 _TASKS, _TAIL = 20, 4000
-#: The backend's log, if it has one, in the job's folder.
-_LOGS = {"HTCondor": "condor.log"}
 
 
 def logs(job: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def logs(job: dict[str, Any]) -> dict[str, Any]:
     """
     folder = Path(job["folder"])
     tasks = sorted(job["tasks"], key=_goodness)
-    log = folder / _LOGS[job["backend"]] if job["backend"] in _LOGS else None
+    log = backends.log(job)
     return {
         "job": summary(job),
         "tasks": [_task(folder, task) for task in tasks[:_TASKS]],

@@ -168,9 +168,10 @@ class CondorWatcher(Watcher):
     """
 
     def __init__(self, folder: Path, offset: int) -> None:
+        from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
-        self._log = EventLog(folder / "condor.log", offset)
+        self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
 
     def poll(self) -> list[Observation]:

@@ -34,7 +34,6 @@ from ganga_kernel.errors import BackendError, SubmitRefused
 POLL_RATE = 1.0
 
 _logger = logging.getLogger(__name__)
-_LOG = "condor.log"
 _SAVED = "condor.json"
 
 
@@ -190,7 +189,6 @@ class HTCondor(IBackend):  # type: ignore[misc]
             output_files=outputs if mine or outputs else None,
             output="{task}.events" if mine else "stdout",
             error="{task}.stderr" if mine else "stderr",
-            log=_LOG,
             memory=self.memory,
             disk=self.disk,
             cpus=self.cpus,

@@ -16,6 +16,8 @@ from ganga_kernel.errors import SubmitRefused
 
 #: In an argument, a folder-relative file name or an environment value: the task's own name.
 TASK = "{task}"
+#: HTCondor's event log of a job, in its folder.
+LOG = "condor.log"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _EXTRA_NAME = re.compile(r"(\+|MY\.)?[A-Za-z_][A-Za-z0-9_.]*\Z", re.IGNORECASE)
@@ -90,7 +92,7 @@ class JobSpec:
     output_files: Sequence[str] | None = ()
     output: str = "{task}.events"
     error: str = "{task}.stderr"
-    log: str = "condor.log"
+    log: str = LOG
     memory: int | None = None
     disk: int | None = None
     cpus: int | None = None

@@ -8,8 +8,9 @@ from typing import Any
 
 #: Frames that are told, the innermost ones; names of each; characters of a value.
 _FRAMES, _NAMES, _LENGTH = 6, 40, 200
-#: Packages whose objects have a short repr, however large they are.
+#: Packages, and types of Python's, whose objects have a short repr, however large they are.
 _BRIEF = frozenset({"numpy", "pandas", "datetime", "decimal", "fractions", "pathlib", "uuid"})
+_BRIEF_TYPES = (bool, float, complex, range, type(None))
 
 
 class _Short(reprlib.Repr):
@@ -20,22 +21,21 @@ class _Short(reprlib.Repr):
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = self.maxdict = 8
         self.maxstring = self.maxother = _LENGTH
 
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        """The first bytes."""
+        return repr(x[:_LENGTH]) + ("..." if len(x) > _LENGTH else "")
+
+    repr_bytearray = repr_bytes
+
     def repr_instance(self, x: Any, level: int) -> str:
-        """An object by its class and attributes, but for those of some packages."""
+        """An object by its class and attributes, but for those whose own text is short."""
         kind = type(x)
-        if kind.__module__.partition(".")[0] in _BRIEF or kind in (
-            float,
-            complex,
-            bool,
-            bytes,
-            range,
-            type(None),
-        ):
+        if kind in _BRIEF_TYPES or kind.__module__.partition(".")[0] in _BRIEF:
             return super().repr_instance(x, level)
         try:
             attributes = object.__getattribute__(x, "__dict__")
         except AttributeError:
-            attributes = {}
+            attributes = None  # it has slots, or is of compiled code
         if level <= 0 or type(attributes) is not dict:
             return f"{kind.__qualname__}(...)"
         parts = [

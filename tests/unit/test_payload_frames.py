@@ -53,14 +53,17 @@ def test_values_are_short_whatever_they_are() -> None:
         "deep": {"a": [[[[[[1]]]]]]},
         "large": Large(list(range(10**6))),
         "half": 0.5,
+        "raw": bytes(10**7),
+        "view": dict.fromkeys(range(10**6)).keys(),
         "array": np.arange(10**6),
     }
-    (cell,) = frames_of(failing("long, many, awkward, deep, large, half, array, 1 / 0", **names))
+    (cell,) = frames_of(failing("long, many, awkward, deep, large, half, array, raw, view, 1 / 0", **names))
     assert set(cell["names"]) == set(names)
     assert max(map(len, cell["names"].values())) <= 400
     assert cell["names"]["many"].startswith("[0, 1, 2")
     assert "Awkward" in cell["names"]["awkward"]
     assert cell["names"]["large"] == "Large(rows=[0, 1, 2, 3, 4, 5, 6, 7, ...], name='n')"
+    assert cell["names"]["raw"].startswith("b'\\x00") and cell["names"]["view"] == "dict_keys(...)"
     assert cell["names"]["half"] == "0.5" and cell["names"]["array"].startswith("array([")
 
 

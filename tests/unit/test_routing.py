@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganga_kernel import magics, routing
 from ganga_kernel.routing import BatchCell, MagicCell, route
 
 
@@ -74,3 +75,7 @@ def test_a_batch_cell_that_ends_in_a_question_is_no_call_for_help() -> None:
 @given(st.text(), st.dictionaries(st.text(), st.none() | st.text() | st.lists(st.text())))
 def test_any_text_and_any_metadata_are_routed(code: str, metadata: dict[str, object]) -> None:
     route(code, metadata)
+
+
+def test_each_magic_is_routed_here() -> None:
+    assert sorted(magic.name for magic in magics.MAGICS) == sorted(routing.MAGICS)
