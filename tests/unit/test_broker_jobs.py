@@ -44,3 +44,29 @@ def test_no_job_is_accepted_once_ganga_has_failed(tmp_path: Path, monkeypatch: p
     asyncio.run(scene(store))
     assert store.accepted() == []
     store.close()
+
+
+def test_a_map_whose_failures_are_allowed_is_attached_to_though_a_task_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "check", lambda *_: None)
+    (tmp_path / "job.json").write_text("{}")
+    (tmp_path / "0.result").write_text("result")
+    mapped = {"chunks": [[0, 1], [1, 2]], "allow_failures": True}
+    job = {**new_job("first"), "folder": str(tmp_path), "map": mapped, "fingerprints": ["same"]}
+
+    async def attached(store: Store, token: str) -> bool:
+        jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda *_: None)
+        found = await jobs.add({**job, "token": token}, "undelivered")
+        return bool(found["token"] == "first")
+
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add(job)
+    store.change_task(
+        number, 0, state="done", ended=1.0, result={"file": "0.result", "size": 6, "ended": 1.0}
+    )
+    store.change_task(number, 1, state="lost", ended=1.0)
+    assert asyncio.run(attached(store, "again"))
+    (tmp_path / "0.result").unlink()
+    assert not asyncio.run(attached(store, "once more"))
+    store.close()
