@@ -45,7 +45,7 @@ def identities(
     Parameters
     ----------
     cell: its id in the notebook; empty where the front end doesn't tell
-    captured: of the cell, as `bridge.transfer.capture` and `Notebook` say; it may be known in several ways
+    captured: of the cell, as `bridge.capture.capture` and `Notebook` say; it may be known in several ways
     """
     if "inputs" not in captured or unlike(captured):
         return []

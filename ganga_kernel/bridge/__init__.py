@@ -12,20 +12,20 @@ import signal
 from collections import OrderedDict
 from typing import Any, Callable
 
-from . import history, transfer
+from . import capture, delivery, history
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "hello": history.hello,
     "take": history.take,
     "evaluate": history.evaluate,
-    "needs": transfer.needs,
-    "capture": transfer.capture,
-    "capture_map": transfer.capture_map,
-    "place": transfer.place,
-    "deliver": transfer.deliver,
-    "deliver_map": transfer.deliver_map,
-    "fail": transfer.fail,
-    "supersede": transfer.supersede,
+    "needs": capture.needs,
+    "capture": capture.capture,
+    "capture_map": capture.capture_map,
+    "place": delivery.place,
+    "deliver": delivery.deliver,
+    "deliver_map": delivery.deliver_map,
+    "fail": delivery.fail,
+    "supersede": delivery.supersede,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import sys
 from functools import partial
 from typing import Any
@@ -66,6 +67,11 @@ def take(source: str, store: bool) -> int:
 def name_of(number: int) -> str:
     """The name under which IPython keeps Out[`number`]."""
     return f"_{number}"
+
+
+def is_shown(name: str) -> bool:
+    """Whether IPython keeps a shown value under this name."""
+    return re.fullmatch(r"_\d+", name) is not None
 
 
 def shows(transformed: str) -> bool:

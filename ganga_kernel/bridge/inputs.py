@@ -45,7 +45,7 @@ def compared(
     Parameters
     ----------
     names: names whose values count
-    after: the jobs that bring others, see `transfer.capture`
+    after: the jobs that bring others, see `capture.capture`
     instead: values that count in place of the namespace's
     source: the cell, as Python; modules of the user's own that it imports count as well
     skip: names that don't count

@@ -1,0 +1,206 @@
+"""Capture: what a cell reads, out of the namespace, and which jobs must deliver before it can run."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import types
+from typing import Any
+
+from IPython import get_ipython
+
+from ..payload import pickling
+from . import aliases as aliased
+from . import awaited, effects, history, inputs, mapped, names, placeholders, reach
+from .objects import store
+from .placeholders import UNBOUND
+
+#: Environment variables that don't travel: they look like secrets, or belong to this very process.
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE|^JPY_|^JUPYTER|^PS1$|^PYDEVD|^LS_COLORS$", re.I
+)
+#: The names for the last values that a cell showed.
+_LAST_VALUES = frozenset({"_", "__", "___", "_oh", "Out"})
+
+
+def needs(source: str) -> dict[str, list[str]]:
+    """The tokens of the jobs that must deliver before this cell can run (``needed``).
+
+    Names count that the cell reads or mutates, also through the notebook's functions and classes. A cell
+    that can't be compiled needs nothing: running it shows its error. ``pending`` holds the tokens of all
+    jobs that some name still waits for.
+    """
+    namespace = get_ipython().user_ns
+    pending = placeholders.pending_of(namespace)
+    everything = sorted({p._ganga_token for p in pending.values()})
+    if not pending:
+        return {"needed": [], "pending": []}
+    try:
+        found = names.analyse(get_ipython().transform_cell(source))
+    except (SyntaxError, ValueError):
+        return {"needed": [], "pending": everything}
+    reached = reach.closure(found.reads | found.mutates, namespace)
+    needed = {p._ganga_token for name, p in pending.items() if name in reached}
+    needed |= _shown_later(found, pending)
+    return {"needed": sorted(needed), "pending": everything}
+
+
+def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -> set[str]:
+    """The jobs whose last value a cell may mean that reads ``_`` or ``Out``."""
+    if not found.reads & _LAST_VALUES:
+        return set()
+    return {p._ganga_token for name, p in pending.items() if history.is_shown(name)}
+
+
+def capture_map(
+    maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str, compare: bool
+) -> dict[str, Any]:
+    """See `mapped.capture`."""
+    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"], compare)
+
+
+def capture(
+    source: str, number: int, objects: str, compare: bool, given: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write what the cell reads to a file, and say what else the job needs to run as it would here.
+
+    Parameters
+    ----------
+    source: the cell
+    number: its In[n]
+    objects: folder of content-addressed files; the namespace becomes ``<sha256>.pkl`` there
+    compare: say also what the inputs are
+    given: what `capture_map` returned for a cell that runs once for each item
+
+    Returns
+    -------
+    Either ``{"error": {…}}``: the cell doesn't compile. Or ``{"waits": [token, …]}``: these jobs must be
+    waited for here; the cell needs a name from each, and they have failed or are maps; or it reads ``_``,
+    which one of them may set. Or
+
+    - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
+    - ``unpicklable``: names that can't travel, with the reason;
+    - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
+      the second names are inputs of that job that this one gets as well, the same objects;
+    - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
+      whose objects it changes; ``behind``: names that what it binds may read later;
+    - the environment;
+    - ``inputs`` or ``unlike``, see `inputs.compared`.
+    """
+    shell = get_ipython()
+    namespace = shell.user_ns
+    error = history.error(source, number)
+    if error:
+        return {"error": error}
+    transformed = shell.transform_cell(source)
+    found = names.analyse(transformed)
+    changed = effects.effects(found, namespace)
+    mutates = changed.mutates
+    aliases = aliased.sharing(mutates, namespace)
+    mapped_names = frozenset(given["names"] if given else ())
+    wanted = {*found.reads, *mutates, *aliases, *found.deletes} & set(namespace)
+    wanted |= set(given["behind"] if given else ())
+    wanted -= _own_names(shell) | mapped_names
+    pending, wanted = _with_what_is_behind(wanted, namespace, mapped_names)
+    waits = {p._ganga_token for p in pending.values() if p._ganga_failure}
+    waits |= {at._ganga_token for p in pending.values() for at in placeholders.sources(p)} & awaited.maps()
+    waits |= _shown_later(found, placeholders.pending_of(namespace))
+    if waits:
+        return {"waits": sorted(waits)}
+    instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
+    travelling = sorted(wanted - (set(pending) - set(instead)))
+    dumped, path = store(
+        objects,
+        lambda file: pickling.dump_namespace(namespace, travelling, file, mapped_names, instead),
+    )
+    late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
+    pending |= {name: namespace[name] for name in late}
+    behind = _behind(transformed, namespace, wanted, dumped)
+    behind |= {name for p in pending.values() for name in p._ganga_behind}
+    changes_here = mutates | aliases | (found.deletes & set(namespace))
+    binds = found.binds - mapped_names if given else changed.binds | changes_here
+    if history.shows(transformed):
+        binds |= {history.name_of(number)}
+    after = _after(pending, namespace, wanted)
+    comparison: dict[str, Any] = {}
+    if compare:
+        others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
+        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
+    return {
+        "namespace": path,
+        "names": dumped.sizes,
+        "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
+        "after": after,
+        "binds": sorted(binds),
+        "mutates": sorted(mutates | aliases),
+        "surely": sorted(found.surely - mapped_names),
+        "behind": sorted(behind),
+        "environment": _environment(shell),
+        **comparison,
+    }
+
+
+def _own_names(shell: Any) -> set[str]:
+    """Names that IPython put there and that still hold what it put: each kernel has its own."""
+    hidden = shell.user_ns_hidden
+    return {name for name, value in hidden.items() if shell.user_ns.get(name) is value}
+
+
+def _with_what_is_behind(
+    wanted: set[str], namespace: dict[str, Any], without: frozenset[str]
+) -> tuple[dict[str, placeholders.Pending], set[str]]:
+    """The pending ones of these names, and the names with those that a pending value may read.
+
+    What a job binds isn't known here yet, so what its functions and classes read counts as read.
+
+    Parameters
+    ----------
+    without: names that the job has from elsewhere
+    """
+    while True:
+        reached = reach.closure(wanted, namespace) - without
+        pending = {name: namespace[name] for name in reached if type(namespace[name]) is placeholders.Pending}
+        behind = {name for p in pending.values() for name in p._ganga_behind if name in namespace} - without
+        if behind <= wanted:
+            return pending, wanted
+        wanted |= behind
+
+
+def _behind(
+    transformed: str, namespace: dict[str, Any], wanted: set[str], dumped: pickling.Dumped
+) -> set[str]:
+    """The names that code defined or handed on by the cell may read."""
+    inner = names.globals_within(transformed)
+    code = {
+        name for name in wanted if isinstance(namespace[name], (types.FunctionType, type, types.ModuleType))
+    }
+    return (set(dumped.sizes) - wanted) | inner | code
+
+
+def _after(
+    pending: dict[str, placeholders.Pending], namespace: dict[str, Any], wanted: set[str]
+) -> list[list[Any]]:
+    """The jobs that must be done first, the oldest first, with the names to take from each; see `capture`."""
+    jobs: dict[tuple[int, str], set[str]] = {}
+    for name, value in pending.items():
+        for one in placeholders.sources(value):
+            jobs.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
+
+    def same(token: str) -> list[str]:
+        sent = awaited.of(token).sent
+        return sorted(name for name in wanted & set(sent) if namespace[name] is sent[name])
+
+    return [[token, sorted(found), same(token)] for (_, token), found in sorted(jobs.items())]
+
+
+def _environment(shell: Any) -> dict[str, Any]:
+    """What a cell sees of the process that it runs in."""
+    return {
+        "directory": os.getcwd(),
+        "environ": {k: v for k, v in os.environ.items() if not _SECRET.search(k)},
+        "sys_path": list(sys.path),
+        "python": sys.executable,
+        "python_version": list(sys.version_info[:3]),
+        "colors": getattr(shell, "colors", None),
+    }
