@@ -66,7 +66,6 @@ class LiveCell:
     parent: the batch cell's execute_request, to which all outputs belong
     hints: sentences for the panel
     folder: the job's folder in the spool; None for a job that was started elsewhere, which is only shown
-    sent: the file of what was sent to it
 
     Attributes
     ----------
@@ -85,9 +84,8 @@ class LiveCell:
         screen: Screen,
         hints: list[str],
         folder: Path | None = None,
-        sent: str = "",
     ) -> None:
-        self.job, self.hints, self.folder, self.sent = job, hints, folder, sent
+        self.job, self.hints, self.folder = job, hints, folder
         self.ended = asyncio.Event()
         self.next_output = 0
         self.refused = ""

@@ -340,6 +340,7 @@ class Notebook:
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
                 "mutates": captured["mutates"],
+                "surely": captured["surely"],
                 "map": mapped,
                 "seed": chosen.seed,
                 **environment,
@@ -375,7 +376,7 @@ class Notebook:
         else:
             hints = [*_hints(captured), *await self._offer(chosen)]
         live = await self._at(job, asking.parent, hints)
-        live.sent, live.after = captured["namespace"], [one for one, *_ in after]
+        live.after = [one for one, *_ in after]
         live.cell = cell_id or cell.source
         self._pending.add(job["token"])
         await self._bridge.call(
@@ -391,6 +392,9 @@ class Notebook:
             was=execution_count(Path(job["folder"])) if attached else asking.number,
             attached=attached,
             is_map=mapped is not None,
+            links=captured["links"],
+            atoms=captured["atoms"],
+            source=cell.source,
         )
         self._spawn(self._follow(live))
         return live
@@ -543,7 +547,7 @@ class Notebook:
         for token in live.after:  # its result may refer to what theirs brings
             if token in by_token:
                 await by_token[token].ended.wait()
-        shared = {"token": job["token"], "key": secret(folder), "sent": live.sent}
+        shared = {"token": job["token"], "key": secret(folder)}
         if tasks is None:
             answer = await self._bridge.call(
                 "deliver",

@@ -95,7 +95,7 @@ def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
 
     Parameters
     ----------
-    inputs: ``{"file": path, "names": […], "same": […]}``; see `ganga_kernel.payload.job.Input`
+    inputs: ``{"file": path, "names": […], "same": {…}}``; see `ganga_kernel.payload.job.Input`
     """
     described = json.loads((folder / "job.json").read_text())
     _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))

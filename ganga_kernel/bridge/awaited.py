@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from ..payload import parts as numbered
+from ..payload.pickling import GONE
+from . import placeholders
 
 
 @dataclass
@@ -13,7 +18,9 @@ class Awaited:
     Attributes
     ----------
     names: those that it was to bind or change
-    sent: what it was sent, as objects by name: its result may refer to them
+    sent: what it was sent, by name; a placeholder if another job was to bring it
+    source: its cell, as Python
+    parts: the parts of what it was sent, by name, as they were then: its result may refer to them
     number: the In[n] of its cell
     was: the In[n] that the cell had when the job was submitted
     is_map: whether the cell runs once for each item; its names become lists, which only the notebook makes
@@ -24,6 +31,32 @@ class Awaited:
     number: int
     was: int
     is_map: bool
+    source: str
+    parts: dict[str, list[Any]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note the parts of what is here by now. Nothing has changed it since, as its names were pending."""
+        for name, value in self.sent.items():
+            if name not in self.parts:
+                here = placeholders.became(value)
+                if type(here) is not placeholders.Pending and here is not placeholders.UNBOUND:
+                    self.parts[name] = numbered.parts(here)
+
+    def arrived(self, token: str, values: Mapping[str, Any]) -> None:
+        """Another job has left these values, or what was there before: some for names that are bound anew."""
+        for name, value in self.sent.items():
+            if type(value) is placeholders.Pending and value._ganga_token == token:
+                new = values.get(name, value._ganga_old)
+                placeholders.became_of(value, placeholders.UNBOUND if new is GONE else new)
+        self.look()
+
+    def known(self) -> dict[numbered.Key, Any]:
+        """What its result may refer to."""
+        return {
+            numbered.Key(name, number): one
+            for name, found in self.parts.items()
+            for number, one in enumerate(found)
+        }
 
 
 #: What is known of each job that has yet to deliver, by its token.
@@ -32,9 +65,14 @@ jobs: dict[str, Awaited] = {}
 
 def of(token: str) -> Awaited:
     """What is known of a job; nothing if it has delivered, or a kernel that has ended submitted it."""
-    return jobs.get(token, Awaited(frozenset(), {}, 0, 0, False))
+    return jobs.get(token, Awaited(frozenset(), {}, 0, 0, False, ""))
 
 
 def maps() -> set[str]:
     """The tokens of those that are maps."""
     return {token for token, job in jobs.items() if job.is_map}
+
+
+def source_of(token: str) -> str:
+    """The cell of a job, as Python; empty if it isn't known."""
+    return of(token).source

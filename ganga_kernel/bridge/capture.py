@@ -10,7 +10,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import pickling
+from ..payload import parts, pickling
 from . import aliases as aliased
 from . import awaited, effects, history, inputs, mapped, names, placeholders, reach
 from .objects import store
@@ -40,7 +40,9 @@ def needs(source: str) -> dict[str, list[str]]:
         found = names.analyse(get_ipython().transform_cell(source))
     except (SyntaxError, ValueError):
         return {"needed": [], "pending": everything}
-    reached = reach.closure(found.reads | found.mutates, namespace)
+    # A name that its job may leave unbound can be deleted only once that is known.
+    doubtful = {name for name in found.deletes & set(pending) if not pending[name]._ganga_surely}
+    reached = reach.closure(found.reads | doubtful, namespace)
     needed = {p._ganga_token for name, p in pending.items() if name in reached}
     needed |= _shown_later(found, pending)
     return {"needed": sorted(needed), "pending": everything}
@@ -77,12 +79,14 @@ def capture(
     -------
     Either ``{"error": {…}}``: the cell doesn't compile. Or ``{"waits": [token, …]}``: these jobs must be
     waited for here; the cell needs a name from each, and they have failed or are maps; or it reads ``_``,
-    which one of them may set. Or
+    which one of them may set; or what they bring may be part of what no name holds any more. Or
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
-    - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
-      the second names are inputs of that job that this one gets as well, the same objects;
+    - ``after``: ``[token, [name, …], {name: …}]`` for each job whose names the cell needs, the oldest first;
+      the last are inputs of that job that this one gets as well, see `ganga_kernel.payload.result.load`;
+    - ``links``: for each name that becomes pending, those that may share an object with it then;
+      ``atoms``: those that get nothing that could be changed;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
       whose objects it changes; ``behind``: names that what it binds may read later;
     - the environment;
@@ -95,17 +99,22 @@ def capture(
         return {"error": error}
     transformed = shell.transform_cell(source)
     found = names.analyse(transformed)
-    changed = effects.effects(found, namespace)
+    changed = effects.effects(found, namespace, awaited.source_of)
     mutates = changed.mutates
-    aliases = aliased.sharing(mutates, namespace)
+    aliases = aliased.related(mutates, namespace)
     mapped_names = frozenset(given["names"] if given else ())
     wanted = {*found.reads, *mutates, *aliases, *found.deletes} & set(namespace)
     wanted |= set(given["behind"] if given else ())
     wanted -= _own_names(shell) | mapped_names
+    between = aliased.between(wanted, namespace) - mapped_names
+    wanted |= between & set(namespace)
     pending, wanted = _with_what_is_behind(wanted, namespace, mapped_names)
     waits = {p._ganga_token for p in pending.values() if p._ganga_failure}
     waits |= {at._ganga_token for p in pending.values() for at in placeholders.sources(p)} & awaited.maps()
     waits |= _shown_later(found, placeholders.pending_of(namespace))
+    waits |= {
+        at._ganga_token for p in pending.values() for at in placeholders.sources(p) if _lacks(at, between)
+    }
     if waits:
         return {"waits": sorted(waits)}
     instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
@@ -136,9 +145,20 @@ def capture(
         "mutates": sorted(mutates | aliases),
         "surely": sorted(found.surely - mapped_names),
         "behind": sorted(behind),
+        "links": {name: sorted(changed.links.get(name, ())) for name in sorted(binds)},
+        "atoms": sorted(changed.atoms & binds) if not given else [],
         "environment": _environment(shell),
         **comparison,
     }
+
+
+def _lacks(pending: placeholders.Pending, between: set[str]) -> bool:
+    """Whether what a job brings may refer to what one of these names held, and no name holds it any more."""
+    namespace, sent = get_ipython().user_ns, awaited.of(pending._ganga_token).sent
+    return any(
+        name in sent and not placeholders.passes(namespace.get(name, UNBOUND), sent[name])
+        for name in between & pending._ganga_links
+    )
 
 
 def _own_names(shell: Any) -> set[str]:
@@ -187,11 +207,27 @@ def _after(
         for one in placeholders.sources(value):
             jobs.setdefault((one._ganga_job, one._ganga_token), set()).add(name)
 
-    def same(token: str) -> list[str]:
-        sent = awaited.of(token).sent
-        return sorted(name for name in wanted & set(sent) if namespace[name] is sent[name])
+    def same(token: str) -> dict[str, list[int] | None]:
+        job = awaited.of(token)
+        return {
+            name: _numbers(job.parts.get(name), namespace[name])
+            for name in sorted(wanted & set(job.sent))
+            if placeholders.passes(namespace[name], job.sent[name])
+        }
 
     return [[token, sorted(found), same(token)] for (_, token), found in sorted(jobs.items())]
+
+
+def _numbers(there: list[Any] | None, value: Any) -> list[int] | None:
+    """The numbers that parts of an object have now, in the order of those that they had; None if the same.
+
+    While it is pending, nobody changes it.
+    """
+    if there is None or type(value) is placeholders.Pending:
+        return None
+    here = {id(one): number for number, one in enumerate(parts.parts(value))}
+    numbers = [here.get(id(one), -1) for one in there]
+    return None if numbers == list(range(len(here))) else numbers
 
 
 def _environment(shell: Any) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, items, pickling
+from ..payload import changes, items, parts, pickling, result
+from ..payload.job import Job
+from ..payload.parts import Key
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
 from .placeholders import UNBOUND
@@ -28,6 +32,9 @@ def place(
     was: int,
     attached: bool,
     is_map: bool,
+    links: dict[str, list[str]],
+    atoms: list[str],
+    source: str,
 ) -> None:
     """Make names pending until the job delivers.
 
@@ -41,29 +48,34 @@ def place(
     was: its In[n] when the job was submitted
     attached: whether it was submitted when the cell ran before
     is_map: whether the cell runs once for each item
+    links: for each name those that may share an object with it then
+    atoms: those that get nothing that could be changed
+    source: the cell
     """
     namespace = _namespace()
     names = [history.name_of(number) if name == history.name_of(was) else name for name in names]
     for other in [*after, token] if attached else after:
         inputs.await_job(other)
     objects = {name: namespace[name] for name in sent if name in namespace}
-    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely))
-    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map)
+    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely), links, atoms)
+    source = get_ipython().transform_cell(source)
+    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map, source)
+    awaited.jobs[token].look()
 
 
-def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[str, Any]:
+def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
     """Take a job's result into the namespace.
 
     A name is replaced only if it still holds the job's placeholder, or isn't bound at all: whatever the
     user did meanwhile wins. A name that the job left as it was gets its old value back, the very object. An
-    object that the job changed although nothing told so is taken if it is still here as it was sent.
+    object that the job changed gets its new content, and so it has changed for all who hold it. If nothing
+    told that the job would change it, it does so only if it is still here as it was sent.
 
     Parameters
     ----------
     path: the result file
     key: the job's key, in hexadecimal
     signature: what the job said the file's signature is
-    sent: the file that `capture.capture` wrote for the job
 
     Returns
     -------
@@ -74,18 +86,19 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     owned = placeholders.owned(namespace, token)
     if not pickling.verify(path, key, signature):
         return _refused(owned, "the result file isn't what the job wrote (its signature is wrong)")
-    referred = {name: placeholders.became(value) for name, value in awaited.of(token).sent.items()}
+    known = result.Known(Path(path), namespace, awaited.of(token).known())
+    contents: list[tuple[Key, Any]] = []
     try:
         with open(path, "rb") as file:
-            arrived = dict(pickling.load_pairs(file, namespace, referred))
+            arrived = dict(pickling.load_pairs(file, namespace, known, contents))
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
-    return _taken(token, owned, arrived, sent)
+    changed = [(key.name, known[key], content) for key, content in contents if key in known]
+    return _taken(token, owned, arrived, changed, Path(path).with_name("job.json"))
 
 
 def deliver_map(
-    token: str, results: list[tuple[str, str]], lost: list[tuple[int, int, str, str]], count: int, key: str,
-    sent: str,
+    token: str, results: list[tuple[str, str]], lost: list[tuple[int, int, str, str]], count: int, key: str
 ) -> dict[str, Any]:  # fmt: skip
     """Take the results of a map's tasks into the namespace: each name becomes a list, in item order.
 
@@ -94,7 +107,7 @@ def deliver_map(
     results: of each task the result file, and what it said the file's signature is
     lost: see `mapped.collected`
     count: how many items there are
-    token, key, sent: see `deliver`, whose answer this one's is like
+    token, key: see `deliver`, whose answer this one's is like
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
@@ -108,13 +121,20 @@ def deliver_map(
         except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
             return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     arrived = mapped.collected(found, lost, count, awaited.of(token).names)
-    return _taken(token, owned, arrived, sent)
+    return _taken(token, owned, arrived, [], None)
 
 
 def _taken(
-    token: str, owned: dict[str, placeholders.Pending], arrived: dict[str, Any], sent: str
-) -> dict[str, Any]:
-    """Take the names of a result into the namespace; see `deliver`."""
+    token: str, owned: dict[str, placeholders.Pending], arrived: dict[str, Any],
+    changed: list[tuple[str, Any, Any]], job_file: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Take the names of a result into the namespace; see `deliver`.
+
+    Parameters
+    ----------
+    changed: objects that it changed: the name that each is part of, the object here, and its new content
+    job_file: the job's description, which tells what it was sent
+    """
     namespace = _namespace()
     job = awaited.of(token)
     awaited.jobs.pop(token, None)
@@ -124,7 +144,11 @@ def _taken(
     unseen = {
         name for name in arrived if name in namespace and name not in owned and name not in job.names
     }  # fmt: skip
-    untouched = _as_sent(unseen, sent)
+    told = {name for name, _, _ in changed if name not in job.names}
+    untouched = _as_sent(unseen | told, job_file)
+    for name, value, content in changed:
+        if name in job.names or name in untouched:
+            parts.replace(value, content)
     for name, value in arrived.items():
         if name == shown:
             history.show(job.number, value)
@@ -148,21 +172,22 @@ def _taken(
             answer["delivered"].append(name)
     for name, pending in owned.items():
         placeholders.restore(namespace, name, pending)
+    for other in awaited.jobs.values():
+        other.arrived(token, arrived)
     inputs.brought(namespace, answer["delivered"], token)
     return answer
 
 
-def _as_sent(names: set[str], sent: str) -> set[str]:
-    """Those of the names whose values here are still what was sent."""
-    if not names:
+def _as_sent(names: set[str], job_file: Path | None) -> set[str]:
+    """Those of the names whose values here are still what the job was sent."""
+    if not names or job_file is None:
         return set()
     namespace = _namespace()
     then: dict[str, Any] = {}
-    with open(sent, "rb") as file:
-        pickling.load_namespace(file, then)
+    result.load_inputs(Job.read(job_file), then, lambda path: contextlib.nullcontext())
     return {
         name
-        for name in names & set(then)
+        for name in names & set(then) & set(namespace)
         if changes.checksum(then[name], then) == changes.checksum(namespace[name], namespace)
     }
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import dis
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from . import expand, readers
+from . import expand
 
 _READS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"}
 _BINDS = {"STORE_NAME"}
@@ -27,21 +28,6 @@ _CERTAIN = (
 
 
 @dataclass(frozen=True)
-class Call:
-    """A call of a method, ``name.a[0].method(…)``.
-
-    Attributes
-    ----------
-    path: attributes, `readers.ITEM` for an item, and the method
-    in_place: whether it says ``inplace`` or ``out``
-    """
-
-    name: str
-    path: tuple[str, ...]
-    in_place: bool
-
-
-@dataclass(frozen=True)
 class Names:
     """What a cell does with the names of the notebook.
 
@@ -50,17 +36,15 @@ class Names:
     reads: names whose value from before the cell it may use
     binds: names that it may bind
     deletes: names that it may delete
-    mutates: names of objects that it stores into
-    calls: the methods that it calls on names
     surely: names that it surely binds, if it ends without an error
+    tree: its syntax, with IPython's own syntax as code
     """
 
     reads: frozenset[str]
     binds: frozenset[str]
     deletes: frozenset[str]
-    mutates: frozenset[str] = frozenset()
-    calls: frozenset[Call] = frozenset()
     surely: frozenset[str] = frozenset()
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []), compare=False)
 
 
 def analyse(source: str) -> Names:
@@ -73,11 +57,21 @@ def analyse(source: str) -> Names:
     ------
     SyntaxError: as `compile` does.
     """
-    tree = expand.expanded(ast.parse(source))
+    tree = parsed(source)
     flow = _Flow()
     surely = flow.block(tree.body, frozenset())
-    stored, calls = changes_in(tree)
-    return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), stored, calls, surely)
+    return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), surely, tree)
+
+
+@functools.lru_cache(maxsize=100)
+def parsed(source: str) -> ast.Module:
+    """The syntax of Python source, with IPython's own syntax as code.
+
+    Raises
+    ------
+    SyntaxError: as `compile` does.
+    """
+    return expand.expanded(ast.parse(source))
 
 
 class _Flow:
@@ -162,34 +156,6 @@ class _Flow:
         return bound
 
     _AsyncFor, _AsyncWith, _TryStar = _For, _With, _Try
-
-
-def changes_in(tree: ast.AST) -> tuple[frozenset[str], frozenset[Call]]:
-    """The names of objects that code stores into, and the methods that it calls on names.
-
-    A store is ``x[i] = …``, ``del x.a``, ``x += …``.
-    """
-    stored, calls = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            stored.add(node.target.id)
-        elif isinstance(node, ast.Call):
-            name, path = _path(node.func)
-            if name and path:
-                in_place = any(keyword.arg in ("inplace", "out") for keyword in node.keywords)
-                calls.add(Call(name, path, in_place))
-        elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
-            stored.add(_path(node)[0])
-    return frozenset(stored - {""}), frozenset(calls)
-
-
-def _path(node: ast.AST) -> tuple[str, tuple[str, ...]]:
-    """The name that an expression such as ``a.b[0].c`` begins with, empty if with none, and what follows."""
-    path: list[str] = []
-    while isinstance(node, (ast.Subscript, ast.Attribute)):
-        path.insert(0, node.attr if isinstance(node, ast.Attribute) else readers.ITEM)
-        node = node.value
-    return (node.id if isinstance(node, ast.Name) else ""), tuple(path)
 
 
 def globals_within(source: str) -> set[str]:

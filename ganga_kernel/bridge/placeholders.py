@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 
@@ -15,15 +16,18 @@ class JobFailedError(Exception):
 
 
 class Pending:
-    """Stands for a name that a job will bind; keeps the old value, and the names that the new one may read.
+    """Stands for a name that a job will bind; keeps the old value, the names that the new one may read, and
+    those that may share an object with it.
 
     Any use but `repr` raises an error that says which job it waits for.
     """
 
     __slots__ = (
+        "_ganga_atom",
         "_ganga_behind",
         "_ganga_failure",
         "_ganga_job",
+        "_ganga_links",
         "_ganga_name",
         "_ganga_old",
         "_ganga_surely",
@@ -32,15 +36,18 @@ class Pending:
     )
 
     def __init__(
-        self, name: str, token: str, job: int, old: Any, behind: frozenset[str], surely: bool
-    ) -> None:
+        self, name: str, token: str, job: int, old: Any, behind: frozenset[str], surely: bool,
+        links: frozenset[str] = frozenset(), atom: bool = False,
+    ) -> None:  # fmt: skip
         self._ganga_name = name
         self._ganga_token = token
         self._ganga_job = job
         self._ganga_old = old
         self._ganga_behind = behind
         self._ganga_surely = surely
-        self._ganga_value = old
+        self._ganga_links = links
+        self._ganga_atom = atom
+        self._ganga_value = self
         self._ganga_failure = ""
 
     def __repr__(self) -> str:
@@ -92,6 +99,8 @@ def place(
     job: int,
     behind: frozenset[str],
     surely: frozenset[str],
+    links: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    atoms: Iterable[str] = (),
 ) -> None:
     """Make `names` pending. A name that waits for another job keeps that placeholder as its old value.
 
@@ -99,10 +108,15 @@ def place(
     ----------
     behind: names that the values may read
     surely: those that the job surely binds, if it ends well
+    links: for each name those that may share an object with it then, itself if it may with its old value
+    atoms: those that get nothing that could be changed
     """
     for name in names:
+        anew = name in surely and name not in links.get(name, ())
         old = _without(namespace.get(name, UNBOUND), token)
-        namespace[name] = Pending(name, token, job, old, behind, name in surely)
+        namespace[name] = Pending(
+            name, token, job, old, behind, anew, frozenset(links.get(name, ())), name in atoms
+        )
 
 
 def _without(value: Any, token: str) -> Any:
@@ -130,16 +144,35 @@ def sources(pending: Pending) -> Iterator[Pending]:
 
 
 def became(value: Any) -> Any:
-    """What was delivered for a placeholder; any other value is itself."""
-    while type(value) is Pending:
+    """What was delivered for a placeholder, itself if nothing was yet; any other value is itself."""
+    while type(value) is Pending and value._ganga_value is not value:
         value = value._ganga_value
     return value
+
+
+def became_of(pending: Pending, value: Any) -> None:
+    """Note what was delivered for a placeholder that may stand nowhere any more."""
+    if pending._ganga_value is pending:
+        pending._ganga_value = value
 
 
 def base(pending: Pending) -> Any:
     """The value that the name has if none of its jobs binds it; `UNBOUND` if there is none, or one must."""
     *_, oldest = sources(pending)
     return UNBOUND if oldest._ganga_surely else oldest._ganga_old
+
+
+def passes(value: Any, earlier: Any) -> bool:
+    """Whether a name that holds a value, or will, has held or will hold an earlier one on the way to it."""
+    earlier = became(earlier)
+    held = [*sources(value), base(value)] if type(value) is Pending else [value]
+    return any(one is earlier or became(one) is earlier for one in held)
+
+
+def present(value: Any) -> Any:
+    """The object that is here, which a job may change: what a pending name may still hold, `UNBOUND` if
+    nothing; any other value is itself."""
+    return base(value) if type(value) is Pending else value
 
 
 def owned(namespace: dict[str, Any], token: str) -> dict[str, Pending]:

@@ -33,7 +33,18 @@ def closure(names: Iterable[str], namespace: dict[str, Any]) -> set[str]:
     return reached
 
 
+def functions(value: Any) -> Iterator[types.FunctionType]:
+    """The functions that calling a value may run, as far as `closure` looks."""
+    return _functions_behind(value, set())
+
+
 def _globals_behind(value: Any, namespace: dict[str, Any], seen: set[int]) -> Iterator[str]:
+    for function in _functions_behind(value, seen):
+        if function.__globals__ is namespace:
+            yield from globals_of(function.__code__)
+
+
+def _functions_behind(value: Any, seen: set[int]) -> Iterator[types.FunctionType]:
     stack = [value]
     while stack:
         value = stack.pop()
@@ -41,8 +52,7 @@ def _globals_behind(value: Any, namespace: dict[str, Any], seen: set[int]) -> It
             continue
         seen.add(id(value))
         if isinstance(value, types.FunctionType):
-            if value.__globals__ is namespace:
-                yield from globals_of(value.__code__)
+            yield value
             stack += [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
             stack += list(value.__defaults__ or ())
             if hasattr(value, "__wrapped__"):

@@ -6,6 +6,7 @@ wrong result.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import types
 from collections.abc import Iterable
@@ -40,6 +41,32 @@ _SOUND_LIKE_READING = frozenset(
     "idxmax idxmin isna max mean median merge min ndim nunique plot predict quantile query ravel reshape "
     "round shape std sum tail to_numpy tolist transform transpose unique value_counts var".split()
 )
+#: Methods that change their container.
+CONTAINER_CHANGERS = frozenset(
+    "add append appendleft clear discard extend extendleft insert pop popitem popleft remove reverse "
+    "rotate setdefault sort update".split()
+)
+#: Functions of the standard library and NumPy that change an argument.
+ARGUMENT_CHANGERS = frozenset(
+    "anext copyto delattr delitem exec fill_diagonal heapify heappop heappush heappushpop heapreplace "
+    "iadd imul insort insort_left insort_right next place put put_along_axis putmask readinto setattr "
+    "setitem shuffle".split()
+)
+#: Functions and methods that return an object which shares nothing with what they are given.
+RETURN_NEW = frozenset(
+    "abs all any arange array ascii bin bool bytes callable chr complex count cumsum deepcopy describe "
+    "dir display divmod dumps endswith exp find float format getsizeof hasattr hash head hex histogram "
+    "id index input int isclose isinstance isna isnan issubclass join len linspace log log10 lower mean "
+    "median normal nunique oct ones open ord perf_counter pow print query random range replace repr "
+    "round sleep split sqrt startswith std str strip sum tail time tolist total uniform upper "
+    "value_counts var zeros".split()
+)
+#: Those that return a container of its own, with the very items of what they are given.
+RETURN_CONTAINERS = frozenset(
+    "Counter OrderedDict chain copy defaultdict deque dict difference elements enumerate filter "
+    "frozenset intersection islice items keys list map most_common product repeat reversed set slice "
+    "sorted symmetric_difference tuple union values zip".split()
+)
 #: Items looked at to tell of what kind those of a container are.
 _LOOKED_AT = 100
 
@@ -63,6 +90,15 @@ def leaves_alone(value: Any, path: tuple[str, ...], in_place: bool) -> bool:
         return bool(inner) and all(leaves_alone(one, path[1:], in_place) for one in inner)
     readers = next((found for kind, found in _READERS.items() if isinstance(value, kind)), frozenset())
     return path[0] in readers
+
+
+def path_of(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """The name that an expression such as ``a.b[0].c`` begins with, empty if with none, and what follows."""
+    path: list[str] = []
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        path.insert(0, node.attr if isinstance(node, ast.Attribute) else ITEM)
+        node = node.value
+    return (node.id if isinstance(node, ast.Name) else ""), tuple(path)
 
 
 def sounds_like_reading(method: str) -> bool:

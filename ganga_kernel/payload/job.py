@@ -21,12 +21,12 @@ class Input:
     ----------
     file: the result
     names: the names to take
-    same: inputs of that job that this one has as the same objects, under the same names
+    same: inputs of that job that this one has, too, see `result.load`
     """
 
     file: Path
     names: list[str]
-    same: list[str]
+    same: dict[str, list[int] | None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Job:
     python_version: its major, minor and micro version
     inputs: what to take from the results of the jobs before this one, the first first
     mutates: names that it may change in place
+    surely: names that it surely binds
     mapped: its map; None for a cell that runs once
     seed: what random numbers begin with; None for nothing in particular
     colors: IPython's colour scheme there
@@ -82,6 +83,7 @@ class Job:
     python_version: tuple[int, ...]
     inputs: list[Input]
     mutates: list[str]
+    surely: list[str]
     mapped: Mapped | None
     seed: int | None
     colors: str | None
@@ -107,10 +109,11 @@ class Job:
                 python=described["python"],
                 python_version=tuple(described["python_version"]),
                 inputs=[
-                    Input(_here(path, one["file"]), list(one["names"]), list(one["same"]))
+                    Input(_here(path, one["file"]), list(one["names"]), dict(one["same"]))
                     for one in described["inputs"]
                 ],
                 mutates=list(described["mutates"]),
+                surely=list(described["surely"]),
                 mapped=_mapped(path, described.get("map")),
                 seed=described.get("seed"),
                 colors=described.get("colors"),

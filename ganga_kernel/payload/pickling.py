@@ -13,8 +13,9 @@ that their code names are dumped as names in their own right.
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
 
-An object that the reader has, an input of the cell that came through it unchanged, goes as a reference,
-so that it stays the very object that it is there.
+An object that the reader has, a part of an input of the cell, goes as a reference, so that it stays the very
+object that it is there. If the cell changed it, its content follows behind the names, for the reader to put
+into that object: header ``((name, number), None)``, then the content.
 
 Order matters to a value whose unpickling runs code of the notebook, such as a ``__setstate__`` that
 uses ``np``. So functions, classes and modules come first, and when a value turns out to bring code
@@ -36,7 +37,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import sources
+from . import parts, sources
+from .parts import Key, is_array, owner_of
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -104,12 +106,14 @@ class Dumped(NamedTuple):
     sizes: by name, in the order of the stream, about how many bytes its value takes there; what
         several names share counts for the first of them
     unpicklable: by name, why its value can't be pickled
-    referred: names of the reader's that it refers to
+    referred: objects of the reader's that it refers to
+    replaced: those whose content follows
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
-    referred: set[str]
+    referred: set[Key]
+    replaced: set[Key]
 
 
 def dump_namespace(
@@ -119,7 +123,8 @@ def dump_namespace(
     skip: frozenset[str] = frozenset(),
     instead: Mapping[str, Any] = MappingProxyType({}),
     gone: Iterable[str] = (),
-    references: Mapping[int, str] = MappingProxyType({}),
+    known: Mapping[Key, Any] = MappingProxyType({}),
+    changed: Mapping[Key, Any] = MappingProxyType({}),
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -136,7 +141,8 @@ def dump_namespace(
     skip: names that are not written although code refers to them
     instead: values to write in the place of the namespace's, also of names that aren't bound there
     gone: names that the reader is to delete
-    references: by identity, objects that the reader has, and their names there
+    known: objects that the reader has
+    changed: those of them whose content is to be replaced there; where that can't be, they are written anew
 
     Raises
     ------
@@ -145,7 +151,7 @@ def dump_namespace(
     """
     start = file.tell()
     bound = [name for name in names if name in namespace or name in instead]
-    plan = _Plan(namespace, bound, skip, instead, references)
+    plan = _Plan(namespace, bound, skip, instead, known, changed)
     while True:
         dumped = _dump_once(plan, file, gone)
         if dumped is not None:
@@ -158,7 +164,7 @@ def load_namespace(
     file: IO[bytes],
     namespace: dict[str, Any],
     names: frozenset[str] | None = None,
-    referred: Mapping[str, Any] = MappingProxyType({}),
+    referred: Mapping[Key, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -167,7 +173,7 @@ def load_namespace(
     Parameters
     ----------
     names: those that are wanted; None for all
-    referred: what the stream refers to by name
+    referred: what the stream refers to; those of them that have changed get their new content
 
     Raises
     ------
@@ -175,7 +181,8 @@ def load_namespace(
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace, referred):
+    contents: list[tuple[Key, Any]] = []
+    for name, value in load_pairs(file, namespace, referred, contents):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -183,17 +190,25 @@ def load_namespace(
         else:
             namespace[name] = value
         loaded.append(name)
+    for key, content in contents:
+        if key in referred:
+            parts.replace(referred[key], content)
     return loaded
 
 
 def load_pairs(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
-) -> Iterator[tuple[str, Any]]:
+    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[Key, Any] = MappingProxyType({}),
+    contents: list[tuple[Key, Any]] | None = None,
+) -> Iterator[tuple[str, Any]]:  # fmt: skip
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
 
     The caller decides name by name, before it asks for the next pair. Raises as `load_namespace`
     does.
+
+    Parameters
+    ----------
+    contents: gets the objects that have changed, and their new contents, for `parts.replace`
     """
     import_cloudpickle()
     unpickler = _Unpickler(file, namespace, referred)
@@ -204,6 +219,11 @@ def load_pairs(
         if name is None:
             sources.register(rest)
             return
+        if isinstance(name, tuple):
+            content = _load(unpickler, namespace, name[0])
+            if contents is not None:
+                contents.append((Key(*name), content))
+            continue
         if rest is None:
             value = _load(unpickler, namespace, name)
         else:
@@ -235,13 +255,17 @@ class _Plan:
         names: list[str],
         skip: frozenset[str],
         instead: Mapping[str, Any],
-        references: Mapping[int, str],
+        known: Mapping[Key, Any],
+        changed: Mapping[Key, Any],
     ) -> None:
         self.namespace = namespace
         self.names = names
         self.skip = skip
         self._instead = instead
-        self.references = references
+        self.references = {id(value): key for key, value in known.items()}
+        self.changed = dict(changed)
+        #: Arrays that the reader has and that show all that their owner owns, by the owner's identity.
+        self.whole = {id(owner_of(one)): one for one in known.values() if is_array(one) and _is_whole(one)}
         self.unpicklable: dict[str, str] = {}
         #: Arrays that own what several arrays of the dump show, by identity.
         self.shared: set[int] = set()
@@ -251,6 +275,17 @@ class _Plan:
         shell = ipython.get_ipython() if ipython is not None else None
         #: What IPython itself put there: the reader has its own.
         self._shells: dict[str, Any] = getattr(shell, "user_ns_hidden", {})
+
+    def written_anew(self, key: Key, value: Any) -> None:
+        """Write an object that the reader has as a new one."""
+        del self.changed[key]
+        self.references.pop(id(value), None)
+        self.whole.pop(id(owner_of(value)) if is_array(value) else 0, None)
+        # A tuple that holds it is another one as well.
+        for other, one in list(self.changed.items()):
+            if isinstance(one, (tuple, frozenset)):
+                del self.changed[other]
+                self.references.pop(id(one), None)
 
     def value(self, name: str) -> Any:
         """The value to write for a name."""
@@ -299,6 +334,10 @@ class _Plan:
         return (1 if isinstance(value, (types.FunctionType, type)) else 2), name
 
 
+def _is_whole(array: Any) -> bool:
+    return bool(array.flags.forc and array.nbytes == owner_of(array).nbytes)
+
+
 def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
     sink = _Sink(file)
@@ -329,9 +368,25 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
             return None
     for name in gone:
         pickler.dump((name, False))
+    for key, value in list(plan.changed.items()):
+        if not _dump_content(pickler, key, value, sink):
+            plan.written_anew(key, value)
+            return None
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred)
+    return Dumped(written, plan.unpicklable, pickler.referred, set(plan.changed))
+
+
+def _dump_content(pickler: Any, key: Key, value: Any, sink: _Sink) -> bool:
+    """Whether the content of an object that the reader has can be written, for the reader to replace it."""
+    try:
+        content = parts.content(value)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - any class's own code may run here
+        return False
+    pickler.dump((tuple(key), None))
+    return _try_to_dump(pickler, content, sink) is None
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -436,16 +491,17 @@ def _pickler_class() -> Any:
             #: For each array that owns numbers, the first one met that shows them.
             self._shown_by: dict[int, int] = {}
             self.owners_of_several: set[int] = set()
-            self.referred: set[str] = set()
+            self._copies: list[Any] = []
+            self.referred: set[Key] = set()
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
                 return _NAMESPACE_ID
-            name = self._plan.references.get(id(obj))
-            if name is None:
+            key = self._plan.references.get(id(obj))
+            if key is None:
                 return None
-            self.referred.add(name)
-            return _REFERENCE, name
+            self.referred.add(key)
+            return (_REFERENCE, *key)
 
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) is types.CodeType:
@@ -463,16 +519,27 @@ def _pickler_class() -> Any:
             return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
 
         def _as_view(self, array: Any) -> Any:
-            """An array as a view of the one that owns its numbers, if others show these as well."""
+            """An array as a view of another one that shows the same numbers, if there is one."""
             owner = owner_of(array)
             if self._shown_by.setdefault(id(owner), id(array)) != id(array):
                 self.owners_of_several.add(id(owner))
-            elsewhere = id(owner) in self._plan.shared or id(owner) in self._plan.references
-            sharing = owner is not array and elsewhere
-            if not sharing or not owner.flags.c_contiguous or owner.dtype.hasobject:
+            whole = self._plan.whole.get(id(owner), owner)
+            elsewhere = whole is not owner or id(owner) in self._plan.shared
+            if whole is array or owner.dtype.hasobject or owner is array:
                 return NotImplemented
-            start = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-            return type(array), (array.shape, array.dtype, owner, start, array.strides)
+            if not elsewhere or not whole.flags.forc:
+                return NotImplemented if array.flags.c_contiguous else self._in_order(array)
+            start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+            lying = whole if whole.flags.c_contiguous else parts.Made(getattr, whole, "T")
+            return type(array), (array.shape, array.dtype, lying, start, array.strides)
+
+        def _in_order(self, array: Any) -> Any:
+            """A copy in order, of an array that isn't. As it doesn't show all of what it is made to be a view
+            of, nothing that comes back is a view of it: one of this array here would be another one."""
+            flat = type(array)((array.size + 1,), array.dtype)
+            flat[:-1], flat[-1:] = array.ravel(), array.ravel()[:1]
+            self._copies.append(flat)
+            return type(array), (array.shape, array.dtype, flat)
 
         def _with_filename(self, code: types.CodeType) -> Any:
             """cloudpickle 3.1.3 drops it; tracebacks and `inspect` find a cell's lines by it."""
@@ -483,31 +550,14 @@ def _pickler_class() -> Any:
     return Pickler
 
 
-def is_array(value: Any) -> bool:
-    """Whether a value is a NumPy array, and of no class derived from it. NumPy need not be loaded."""
-    return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy"
-
-
-def owner_of(array: Any) -> Any:
-    """The array that owns what an array shows: itself, unless it is a view."""
-    while is_array(array.base):
-        array = array.base
-    return array
-
-
-def plain_pickler(
-    file: Any,
-    namespace: dict[str, Any],
-    take_buffer: Callable[[Any], object],
-    references: Mapping[int, str] = MappingProxyType({}),
-) -> Any:
+def plain_pickler(file: Any, namespace: dict[str, Any], take_buffer: Callable[[Any], object]) -> Any:
     """A pickler for single values of a namespace, with its large buffers apart.
 
     Raises
     ------
     DependencyError: cloudpickle is missing or too old.
     """
-    return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, references), take_buffer)
+    return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, {}, {}), take_buffer)
 
 
 def forget_classes() -> None:
@@ -524,7 +574,7 @@ class _Unpickler(pickle.Unpickler):
     class that comes back as a name of its own is changed.
     """
 
-    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
+    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[Key, Any]) -> None:
         super().__init__(file)
         self._namespace, self._referred = namespace, referred
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
@@ -534,9 +584,10 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         if pid == _NAMESPACE_ID:
             return self._namespace
-        if isinstance(pid, tuple) and pid[0] == _REFERENCE and pid[1] in self._referred:
-            return self._referred[pid[1]]
-        raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
+        try:
+            return self._referred[Key(*pid[1:])]
+        except (KeyError, TypeError):
+            raise pickle.UnpicklingError(f"unknown persistent id {pid!r}") from None
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)

@@ -7,9 +7,11 @@ import re
 import struct
 import tempfile
 from pathlib import Path
-from typing import IO, Any, Iterable, NamedTuple
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple
 
-from . import changes, pickling
+from . import changes, parts, pickling
+from .job import Job
+from .parts import Key
 
 _MISSING = object()
 _PLACE = struct.Struct(">Q")
@@ -24,12 +26,14 @@ class Outcome(NamedTuple):
     ----------
     names: names that it bound, or whose objects it changed
     deleted: inputs that it deleted
-    unchanged: by identity, inputs that it left as they were, and their names
+    known: the parts of its inputs, which the notebook has, too
+    changed: those of them whose content it may have changed
     """
 
     names: list[str]
     deleted: list[str]
-    unchanged: dict[int, str]
+    known: dict[Key, Any]
+    changed: dict[Key, Any]
 
 
 class Values:
@@ -52,7 +56,7 @@ class Values:
         return (
             value is not self._values.get(name, _MISSING)
             and value is not self._hidden.get(name, _MISSING)
-            and _own(name)
+            and is_own(name)
         )
 
 
@@ -62,46 +66,63 @@ class Before(Values):
     Parameters
     ----------
     mutates: names of which syntax or type tell that the cell may change them in place
+    surely: names that the cell surely binds, be it to the very object that they held
     hidden: see `Values`
     """
 
-    def __init__(self, namespace: dict[str, Any], mutates: Iterable[str], hidden: dict[str, Any]) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], mutates: Iterable[str], surely: Iterable[str], hidden: dict[str, Any]
+    ) -> None:
         super().__init__(namespace, hidden)
-        self._mutates = set(mutates)
-        self._inputs = {n for n, v in namespace.items() if v is not hidden.get(n, _MISSING) and _own(n)}
+        self._mutates, self._surely = set(mutates), set(surely)
+        inputs = {n: v for n, v in namespace.items() if v is not hidden.get(n, _MISSING) and is_own(n)}
+        self._inputs = inputs
         self._checksums = {
-            name: changes.checksum(namespace[name], namespace)
-            for name in self._inputs
-            if name in self._mutates or not changes.is_fixed(namespace[name])
+            name: changes.checksum(value, namespace)
+            for name, value in inputs.items()
+            if name in self._mutates or not changes.is_fixed(value)
         }
+        # What the cell means to change first: a part of several names goes by the name that tells so.
+        in_turn = sorted(inputs, key=lambda name: (name not in self._mutates, name))
+        self._parts = {name: parts.parts(inputs[name]) for name in in_turn}
+        self._forms = {id(one): parts.form(one) for found in self._parts.values() for one in found}
 
     def outcome(self, namespace: dict[str, Any]) -> Outcome:
         """What the cell left in the namespace.
 
-        With a changed object come the names of all inputs that share a part of it, so that they share it in
-        the notebook as well.
+        The objects that its inputs held count, whatever their names hold now: others may hold them, too.
         """
         bound = self.bound(namespace)
-        same = self._inputs & set(namespace) - bound
-        changed = bound | {name for name in same if self._is_changed(name, namespace)}
-        free = {name for name in same - changed if changes.has_identity(namespace[name])}
-        if changed and free:
-            joined = changes.connected(changed, free, namespace)
-            changed, free = changed | joined, free - joined
-        unchanged = {id(namespace[name]): name for name in free}
-        return Outcome(sorted(changed), sorted(self._inputs - set(namespace)), unchanged)
+        other = {name for name in self._checksums if self._is_other(name, namespace)}
+        alike = {id(one) for name, found in self._parts.items() if name not in other for one in found}
+        known: dict[Key, Any] = {}
+        changed: dict[Key, Any] = {}
+        met: set[int] = set()
+        for name, found in self._parts.items():
+            for number, one in enumerate(found):
+                if id(one) in met or parts.form(one) != self._forms[id(one)]:
+                    continue
+                met.add(id(one))
+                known[Key(name, number)] = one
+                if id(one) not in alike:
+                    changed[Key(name, number)] = one
+        names = bound | ((other | self._surely) & set(namespace))
+        return Outcome(sorted(names), sorted(set(self._inputs) - set(namespace)), known, changed)
 
-    def _is_changed(self, name: str, namespace: dict[str, Any]) -> bool:
-        before = self._checksums.get(name, _MISSING)
-        if before is _MISSING:
-            return False
-        after = changes.checksum(namespace[name], namespace)
+    def _is_other(self, name: str, namespace: dict[str, Any]) -> bool:
+        """Whether the object that the name held has another content."""
+        now = parts.parts(self._inputs[name])
+        if [id(one) for one in now] != [id(one) for one in self._parts[name]]:
+            return True  # perhaps to an equal object in another's place
+        before = self._checksums[name]
+        after = changes.checksum(self._inputs[name], namespace)
         # What can't be pickled can't be compared: if the cell means to change it, the notebook is told why
         # it can't come back.
         return after != before or (after is None and name in self._mutates)
 
 
-def _own(name: str) -> bool:
+def is_own(name: str) -> bool:
+    """Whether a name is the user's, and not IPython's or Python's."""
     return not _BOOKKEEPING.match(name)
 
 
@@ -109,8 +130,8 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     """Write a result file, and return what the end event says about it.
 
     Only the names of the outcome travel: what their functions refer to besides is in the notebook already.
-    Unchanged inputs are referred to; for a reader that hasn't got them they follow, in a stream of their
-    own, whose place the last eight bytes tell. The file appears as a whole, or not at all.
+    Parts of inputs are referred to; for a reader that hasn't got them they follow, in a stream of their own,
+    whose place the last eight bytes tell. The file appears as a whole, or not at all.
 
     Raises
     ------
@@ -121,10 +142,14 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     try:
         with os.fdopen(handle, "wb") as file:
             dumped = pickling.dump_namespace(
-                namespace, left.names, file, skip, gone=left.deleted, references=left.unchanged
+                namespace, left.names, file, skip, gone=left.deleted, known=left.known, changed=left.changed
             )
             end = file.tell()
-            pickling.dump_namespace(namespace, sorted(dumped.referred), file, frozenset(namespace))
+            following = {
+                _spelt(key): parts.shell(left.known[key]) if key in dumped.replaced else left.known[key]
+                for key in sorted(dumped.referred)
+            }
+            pickling.dump_namespace(namespace, following, file, frozenset(namespace), following)
             file.write(_PLACE.pack(end))
         signature = pickling.sign(temporary, key)
         size = Path(temporary).stat().st_size
@@ -135,20 +160,69 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     return {"file": path.name, "size": size, "signature": signature}
 
 
-def load(file: IO[bytes], namespace: dict[str, Any], names: Iterable[str], same: Iterable[str]) -> None:
+class Known(Dict[Key, Any]):
+    """The objects that a result refers to: those that the reader has, else as they follow in the file.
+
+    Parameters
+    ----------
+    path: the result file
+    namespace: where functions that follow live
+    """
+
+    def __init__(self, path: Path, namespace: dict[str, Any], mine: Mapping[Key, Any]) -> None:
+        super().__init__(mine)
+        self._path, self._namespace = path, namespace
+        self._rest: dict[str, Any] | None = None
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or (self._rest is not None and _spelt(key) in self._rest)  # type: ignore[arg-type]
+
+    def __missing__(self, key: Key) -> Any:
+        if self._rest is None:
+            with self._path.open("rb") as file:
+                file.seek(-_PLACE.size, os.SEEK_END)
+                (place,) = _PLACE.unpack(file.read())
+                file.seek(place)
+                self._rest = dict(pickling.load_pairs(file, self._namespace))
+        return self._rest[_spelt(key)]
+
+
+def _spelt(key: Key) -> str:
+    return f"{key.number} {key.name}"
+
+
+def load(
+    path: Path, namespace: dict[str, Any], names: Iterable[str], same: Mapping[str, list[int] | None]
+) -> None:
     """Load names of another cell's result into a namespace.
 
     Parameters
     ----------
-    same: inputs of that cell that are the same objects in this namespace, under the same names
+    same: inputs of that cell that are in this namespace, too, under the same names: for each part of it the
+        number that it has here, -1 if it hasn't; None if all have the same
     """
-    file.seek(-_PLACE.size, os.SEEK_END)
-    (place,) = _PLACE.unpack(file.read())
-    file.seek(place)
-    referred = dict(pickling.load_pairs(file, namespace))
-    referred.update((name, namespace[name]) for name in same if name in namespace)
-    file.seek(0)
-    pickling.load_namespace(file, namespace, frozenset(names), referred)
+    mine: dict[Key, Any] = {}
+    for name, numbers in same.items():
+        found = parts.parts(namespace[name]) if name in namespace else []
+        for there, here in enumerate(range(len(found)) if numbers is None else numbers):
+            if 0 <= here < len(found):
+                mine[Key(name, there)] = found[here]
+    with path.open("rb") as file:
+        pickling.load_namespace(file, namespace, frozenset(names), Known(path, namespace, mine))
+
+
+def load_inputs(job: Job, namespace: dict[str, Any], loading: Callable[[Path], Any]) -> None:
+    """Load what the notebook sent, and then what the jobs before this one left.
+
+    Parameters
+    ----------
+    loading: a context manager for each file
+    """
+    with loading(job.namespace), job.namespace.open("rb") as file:
+        pickling.load_namespace(file, namespace)
+    for one in job.inputs:
+        with loading(one.file):
+            load(one.file, namespace, one.names, one.same)
 
 
 def describe(path: Path, key: str) -> dict[str, Any]:

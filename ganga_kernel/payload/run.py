@@ -14,7 +14,7 @@ import time
 import types
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 from . import environment, imports, items, pickling, result, seeds, stdin
 from .chunk import Chunk
@@ -92,7 +92,7 @@ class Payload:
         self._load(job, module.__dict__)
         if job.seed is not None:
             seeds.renew(job.seed, 0)
-        before = result.Before(module.__dict__, job.mutates, runner.hidden())
+        before = result.Before(module.__dict__, job.mutates, job.surely, runner.hidden())
         error = runner.run(job.source, job.execution_count)
         ran()
         frames = frames_of(runner.exception)
@@ -157,22 +157,13 @@ class Payload:
         return outputs
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
-        """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace))
-        for one in job.inputs:
-            self._load_file(
-                one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
-            )
+        result.load_inputs(job, namespace, self._loading)
         imports.import_submodules(job.source, namespace)
 
     def _load_item(self, job: Job, mapped: Mapped, namespace: dict[str, Any], item: int) -> None:
         self._load(job, namespace)
         with self._loading(mapped.items):
             items.load(mapped.items, item, namespace)
-
-    def _load_file(self, path: Path, load: Callable[[IO[bytes]], object]) -> None:
-        with self._loading(path), path.open("rb") as file:
-            load(file)
 
     @contextlib.contextmanager
     def _loading(self, path: Path) -> Iterator[None]:

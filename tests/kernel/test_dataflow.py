@@ -160,8 +160,9 @@ def test_arrays_and_their_views(kernel: Kernel) -> None:
 def test_a_change_that_nothing_told_of_is_a_conflict_if_the_user_changed_it_too(
     kernel: Kernel, gate: Gate
 ) -> None:
-    kernel.run("def sneak(x): x.append('job')\nshared = []")
-    cell = kernel.run(f"%%batch\n{gate.code}sneak(shared)")
+    (kernel.folder / "sneaky.py").write_text("def sneak(x): x.append('job')")
+    kernel.run("import sneaky\nshared = []")
+    cell = kernel.run(f"%%batch\n{gate.code}sneaky.sneak(shared)")
     kernel.run("shared.append('user')")
     gate.open()
     kernel.listen(lambda: "Changed by the job, and here too, so kept as here: shared." in cell.panel)
@@ -186,3 +187,45 @@ def test_an_older_last_value_doesn_t_become_the_last_one(kernel: Kernel, gate: G
     kernel.until_panel(cell, "done")
     number = cell.reply["execution_count"]
     assert kernel.run(f"Out[{number}], _{number}").value == "('older', 'older')"
+
+
+#: What each cell does to objects that several names hold, and what an ordinary cell sees at last.
+_CHAINS = {
+    "one object of two jobs": (["a1 = [1]", "b1 = a1", "c1 = [b1]", "c1[0].append(2)"],
+                               "a1, a1 is b1 is c1[0]", "([1, 2], True)"),
+    "by way of a name that the last one doesn't read": (["a2 = [1]", "b2 = [a2]", "c2 = b2", "c2[0] += a2"],
+                                                         "a2, c2[0] is a2", "([1, 1], True)"),
+    "an object in a closure": (["def made():\n    kept = []\n    return kept, lambda: kept\na3, f3 = made()",
+                                "a3.append(1)", "f3().append(2)"], "a3, f3() is a3", "([1, 2], True)"),
+    "a part that is taken out": (["a4 = {'k': [1]}\nb4 = a4['k']", "c4 = a4.pop('k')", "c4.append(2)"],
+                                 "b4, b4 is c4, a4", "([1, 2], True, {})"),
+    "views of one array": (["import numpy as np\na5 = np.zeros(4)", "b5 = a5[1:]", "b5 += 1", "a5[3] = 7"],
+                           "a5.tolist(), b5.tolist()", "([0.0, 1.0, 1.0, 7.0], [1.0, 1.0, 7.0])"),
+    "a function's argument": (["a6 = []\ndef grow(x): x.append(len(x))", "b6 = a6\ngrow(b6)", "grow(a6)"],
+                              "a6, a6 is b6", "([0, 1], True)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "asked", "value"), _CHAINS.values(), ids=list(_CHAINS))
+def test_one_object_in_the_hands_of_several_jobs(
+    kernel: Kernel, gate: Gate, cells: list[str], asked: str, value: str
+) -> None:
+    first, *rest = cells
+    sent = [kernel.run(f"%%batch\n{gate.code}{first}"), *(kernel.run(f"%%batch\n{cell}") for cell in rest)]
+    assert [cell.error for cell in sent] == [""] * len(cells)
+    gate.open()
+    assert kernel.run(asked).value == value
+
+
+def test_who_holds_an_object_sees_its_change_wherever_it_is_held(kernel: Kernel) -> None:
+    kernel.run("held = [1]\nclass Keeper:\n    kept = held\ndef keep(x=held): return x\nheld")
+    number = kernel.batch("held.append(2)") and kernel.run("pass").reply["execution_count"] - 2
+    assert kernel.run(f"Keeper.kept is keep() is Out[{number}] is held, held").value == "(True, [1, 2])"
+
+
+def test_a_part_that_a_job_took_is_the_notebook_s_own(kernel: Kernel, gate: Gate) -> None:
+    kernel.run("table = {'rows': [1]}")
+    kernel.run(f"%%batch\n{gate.code}rows = table['rows']")
+    kernel.run("table['rows'].append(2)\nother = table.pop('rows')")
+    gate.open()
+    assert kernel.run("rows is other, rows").value == "(True, [1, 2])"

@@ -44,9 +44,32 @@ OBJECTS: dict[str, Any] = {
         ("frame.dropna(inplace=True)", "frame"),
         ("frame.insert(0, 'b', 1)", "frame"), ("rng.normal()", "rng"), ("np.sort(array)", ""), ("made()", ""),
         ("model.fit(array)", "model"), ("model.weights.append(1)", "model"), ("model.weights.count(0)", ""),
-        ("[row.append(1) for row in nested]", ""), ("x = lst.pop()", "lst"), ("f'{lst.pop()}'", "lst"),
+        ("[row.append(1) for row in nested]", "nested"),
+        ("[row.count(1) for row in nested]", ""), ("x = lst.pop()", "lst"), ("f'{lst.pop()}'", "lst"),
         ("lst += [1]", "lst"), ("lst[0] = 1", "lst"), ("del dct['k']", "dct"), ("model.weights = 1", "model"),
-        ("lambda: lst.append(1)", "lst"), ("unknown.append(1)", ""),
+        ("f = lambda: lst.append(1); f()", "lst"), ("view = array[1:]\nview *= 2", "array"),
+        ("y = array * 2\ny[0] = 1", ""), ("new = [lst]; new.append(1)", ""),
+        ("new = [lst]; new[0][0] = 1", "lst"), ("list.append(lst, 1)", "lst"),
+        ("f = lst.append; f(1)", "lst"),
+        ("def f(a, b): b.append(1)\nf(*nested, lst)", "lst nested"),
+        ("for row in nested: row += [1]", "nested"), ("out = []\nfor x in nested: out.append(x)", ""),
+        ("out = []\nfor x in nested: out.append(x)\nout[0].clear()", "nested"),
+        ("def f(x): x.append(1)\nf(lst)", "lst"), ("def f(x): return len(x)\nf(lst)", ""),
+        ("def f(x): return x\nf(lst).append(1)", "lst"), ("(other := lst).append(2)", "lst"),
+        ("import random; random.shuffle(lst)", "lst"), ("sorted(nested, key=lambda x: x.pop())", "nested"),
+        ("sorted(nested, key=lambda x: x[0])", ""), ("a, *b = nested\nb[0].append(1)", "nested"),
+        (
+            "class C:\n    def __init__(self, v): self.v = v\n"
+            "    def put(self): self.v.append(1)\nC(lst).put()",
+            "lst",
+        ),
+        ("def outer():\n    def inner(): lst.append(1)\n    return inner\nouter()()", "lst"),
+        ("{k: v.pop() for k, v in dct.items()}", "dct"), ("model.bias = lst", "model"),
+        ("with open('f') as f: lst.append(f.read())", "lst"), ("np.add(array, 1, out=array)", "array"),
+        ("try:\n    lst.append(1)\nexcept ValueError as e: nested.append(e)", "lst nested"),
+        ("print(lst, nested); len(dct)", ""), ("total = sum(x[0] for x in nested)", ""),
+        ("s = frame['a']\ns.iloc[0] = 1", "frame"), ("del nested[0][0]", "nested"), ("n += 1", ""),
+        ("unknown.append(1)", ""),
         ("get_ipython().run_line_magic('time', '-n 3 lst.append(n)')", "lst"),
         ("get_ipython().run_cell_magic('capture', 'out', 'lst.append(n)\\n')", "lst"),
     ],
@@ -64,7 +87,7 @@ def test_what_the_notebook_s_functions_change_counts() -> None:
         "class Log:\n    def write(self, x): log.append(x)\n"
     )
     found = effects(names.analyse("bump()"), space)
-    assert (found.mutates, found.binds) == ({"results", "count"}, {"count"})
+    assert (found.mutates, found.binds) == ({"results"}, {"count"})
     assert effects(names.analyse("Log().write(1)"), space).mutates == {"log"}
     assert effects(names.analyse("x = 1"), space).mutates == frozenset()
 
@@ -95,3 +118,49 @@ def test_names_in_ipython_s_own_syntax(source: str, reads: str, binds: str) -> N
     found = names.analyse(source)
     assert found.reads - {"get_ipython"} == frozenset(reads.split()) - {"get_ipython"}
     assert found.binds == frozenset(binds.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "links"),
+    [
+        ("x = lst", "x", "lst"), ("x = [lst, dct]", "x", "lst dct"), ("x = len(lst)", "x", ""),
+        ("x = list(nested)", "x", "nested"), ("x = array.mean()", "x", ""), ("x = y = []", "x", "y"),
+        ("x = []; y = []", "x", ""), ("x = []; y = {'x': x}", "x", "y"), ("model.own = lst", "model", "lst"),
+        ("def f(v): return [v]\nx = f(lst); y = f(1)", "x", "lst y"), ("x = np.sqrt(array)", "x", ""),
+        ("x = array * 2", "x", ""), ("x = lst + nested", "x", "lst nested"), ("x = n", "x", ""),
+        ("def f(v=lst): return v", "f", "lst"), ("import json as x", "x", ""),
+    ],
+)  # fmt: skip
+def test_which_names_may_share_objects(source: str, name: str, links: str) -> None:
+    found = effects(names.analyse(source), dict(OBJECTS))
+    assert found.links.get(name, frozenset()) - {"f"} == frozenset(links.split())
+
+
+def test_the_cell_that_brings_a_pending_name_tells_what_it_is() -> None:
+    cell = (
+        "import numpy as lib\ndef look(v): return len(v)\ndef grow(v): v.append(1)\n"
+        "class Box:\n    def size(self): return 1\n    def mean(self): self.seen = 1\nbox = Box()"
+    )
+    space: dict[str, Any] = {
+        name: Pending(name, "t", 1, UNBOUND, frozenset(), True)
+        for name in ("lib", "look", "grow", "Box", "box", "what")
+    }
+    space["lst"] = [1]
+
+    def mutates(source: str) -> set[str]:
+        return set(effects(names.analyse(source), space, {"t": cell}.__getitem__).mutates)
+
+    assert mutates("look(lst); lib.sort(lst); Box()") == set()
+    assert mutates("grow(lst)") == {"lst"}
+    assert mutates("box.mean()") == {"box"}
+    assert mutates("what(lst)") == {"what", "lst"}
+
+
+def test_a_closure_is_changed_by_its_call() -> None:
+    space = notebook(
+        "def counter():\n    n = 0\n    def step():\n        nonlocal n\n        n += 1\n        return n\n"
+        "    return step\nstep = counter()\ndef collect(x, seen=[]): seen.append(x)\n"
+    )
+    assert effects(names.analyse("step()"), space).mutates == {"step"}
+    assert effects(names.analyse("steps = [step]; steps[0]()"), space).mutates == {"step"}
+    assert effects(names.analyse("collect(1)"), space).mutates == {"collect"}

@@ -54,20 +54,6 @@ def test_reads_and_binds(source: str, reads: str, binds: str) -> None:
     assert set(binds.split()) == set(found.binds) - {"__annotations__"}
 
 
-@pytest.mark.parametrize(
-    ("source", "mutates"),
-    [
-        ("x[0] = 1", "x"),
-        ("x.a.b[1] += 2", "x"),
-        ("del x[i]", "x"),
-        ("x[0]; x.a; f(x)", ""),
-        ("f().y = 1", ""),
-    ],
-)
-def test_mutations_that_syntax_shows(source: str, mutates: str) -> None:
-    assert set(mutates.split()) == set(analyse(source).mutates)
-
-
 def test_deletions() -> None:
     assert analyse("del a, b[0]").deletes == {"a"}
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganga_kernel.payload import archive, pickling
+from ganga_kernel.payload import archive, parts, pickling
+from ganga_kernel.payload import result as payload_result
 
 EMPTY = {"__name__": "__main__"}
 
@@ -61,8 +62,14 @@ class Result:
     def names(self, namespace: dict[str, Any] | None = None) -> dict[str, Any]:
         """The names that came back, loaded."""
         namespace = dict(EMPTY) if namespace is None else namespace
-        with (self.folder / "0.result").open("rb") as file:
-            return dict(pickling.load_pairs(file, namespace))
+        path, contents = self.folder / "0.result", list[Any]()
+        known = payload_result.Known(path, namespace, {})
+        with path.open("rb") as file:
+            found = dict(pickling.load_pairs(file, namespace, known, contents))
+        for key, content in contents:
+            if key in known:
+                parts.replace(known[key], content)
+        return found
 
 
 def prepare(
@@ -88,6 +95,7 @@ def prepare(
         "python": sys.executable,
         "python_version": list(sys.version_info[:3]),
         "inputs": [],
+        "surely": [],
         "mutates": [],
         "colors": None,
         **changes,

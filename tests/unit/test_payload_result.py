@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -308,3 +309,50 @@ def test_module_that_the_worker_lacks_is_named(tmp_path: Path) -> None:
     del sys.modules["only_here"]
     assert result.code == 3
     assert "the value of data can't be unpickled: ModuleNotFoundError" in (result.end["error"]["evalue"])
+
+
+def after(folder: Path, *cells: str) -> dict[str, Any]:
+    """What the last of several cells leaves, each run by a job that takes all names from those before it."""
+    results: list[dict[str, Any]] = []
+    for number, source in enumerate(cells):
+        here = folder / str(number)
+        here.mkdir()
+        for before in range(number):
+            shutil.copy(folder / str(before) / "0.result", here / f"before-{before}.result")
+        left = run_cell(here, source, inputs=results)
+        assert left.code == 0, left.said
+        names = left.names()
+        same = dict.fromkeys(name for one in results for name in one["names"])
+        results.append({"file": f"before-{number}.result", "names": sorted(names), "same": same})
+    return names
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "value"),
+    [
+        (("a = [1]\nb = {'a': a}", "c = b['a']", "same = c is a is b['a']"), "same", True),
+        (("a = [1]\nb = [a]", "b[0].append(2)", "c = a, b, a is b[0]"), "c", ([1, 2], [[1, 2]], True)),
+        (("a = [1]\nb = (a,)", "a.append(2)", "c = b, b[0] is a"), "c", (([1, 2],), True)),
+        (("def f():\n    n = []\n    return lambda: n\ng = f()", "g().append(1)", "c = g()"), "c", [1]),
+        (("import numpy as np\na = np.zeros((2, 2), order='F')\nb = a[1:]", "c = a[0]\nb += 1",
+          "c -= 1\nd = a.tolist()"), "d", [[-1.0, -1.0], [1.0, 1.0]]),
+        (("a = [1]; b = [1]; c = [a]", "c[0] = b", "d = c[0] is b"), "d", True),
+        (("a = 1\nb = [2]", "a = a; b = b", "c = a, b"), "c", (1, [2])),
+        (("import random\nr = random.Random(1)\nq = [r]", "r.random()", "c = q[0] is r"), "c", True),
+    ],
+)  # fmt: skip
+def test_one_object_over_several_jobs(tmp_path: Path, cells: tuple[str, ...], name: str, value: Any) -> None:
+    assert after(tmp_path, *cells)[name] == value
+
+
+def test_of_a_changed_object_its_content_travels_once(tmp_path: Path) -> None:
+    here = notebook("import numpy as np\nbig = np.zeros(1_000_000)\nholder = {'big': big}")
+    result = run_cell(tmp_path, "big[0] = 1", here)
+    assert set(result.names(here)) == {"big", "holder"}
+    assert 8_000_000 < result.end["result"]["size"] < 8_100_000
+
+
+def test_a_view_of_a_strided_array_comes_back_as_a_copy(tmp_path: Path) -> None:
+    here = notebook("import numpy as np\ncolumn = np.arange(6).reshape(2, 3)[:, 1]")
+    names = run_cell(tmp_path, "x = column[1:]", here).names(here)
+    assert names["x"].tolist() == [4]

@@ -12,7 +12,7 @@ from ganga_kernel import spool
 
 def test_a_job_s_description_is_whole_at_any_time(tmp_path: Path) -> None:
     folder = spool.Spool(tmp_path).new_job("token", {"execution_count": 7})
-    inputs = [{"file": "f" * 10_000, "names": [], "same": []}]
+    inputs = [{"file": "f" * 10_000, "names": [], "same": {}}]
 
     def write() -> None:
         for _ in range(300):
