@@ -53,6 +53,10 @@ def _describe(value: Any, seen: dict[int, int], keep: list[Any]) -> Any:
         return [kind.__name__, pairs]
     if kind.__name__ == "ndarray":
         return ["array", str(value.dtype), list(value.shape), _describe(value.tolist(), {}, keep)]
+    if kind.__name__ == "Generator" and kind.__module__.startswith("numpy"):
+        return [kind.__name__, repr(value.bit_generator.state)]
+    if kind in (types.CellType, types.GeneratorType):
+        return [kind.__name__]
     if kind.__module__.startswith(("pandas", "awkward")):
         return [kind.__name__, value.to_json() if hasattr(value, "to_json") else repr(value.to_list())]
     state = vars(value) if hasattr(value, "__dict__") else repr(value)

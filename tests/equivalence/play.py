@@ -19,7 +19,7 @@ _ASK = f"""(lambda space: (exec({_DESCRIBE!r}, space),
 _RESET = "get_ipython().reset(new_session=True)"
 _NOISE = [
     (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
-    (re.compile(r"ipykernel_\d+"), "ipykernel_<pid>"),
+    (re.compile(r"/\S*/ipykernel_\d+"), "<temporary folder>"),
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
 ]
 
