@@ -68,12 +68,13 @@ _FORMS: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [
 _STATEMENTS = st.one_of(*(st.builds(form.format, *holes) for form, holes in _FORMS))
 _CELLS = st.lists(st.lists(_STATEMENTS, min_size=1, max_size=3).map("\n".join), min_size=1, max_size=6)
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate)
+_EXAMPLES = int(os.environ.get("GANGA_KERNEL_EXAMPLES", "10"))
 _SETTINGS = hypothesis.settings(
-    max_examples=int(os.environ.get("GANGA_KERNEL_EXAMPLES", "10")), phases=_PHASES,
-    suppress_health_check=list(hypothesis.HealthCheck),
+    max_examples=_EXAMPLES, phases=_PHASES, suppress_health_check=list(hypothesis.HealthCheck),
 )  # fmt: skip
 
 
+@pytest.mark.timeout(120 + 30 * _EXAMPLES)
 @pytest.mark.parametrize("kernel", ["Local"], indirect=True)
 @_SETTINGS
 @hypothesis.given(_CELLS, st.randoms(use_true_random=False))
