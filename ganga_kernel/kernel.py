@@ -127,9 +127,8 @@ class GangaKernel(MetaKernel):
             self.payload.append(
                 {"source": "page", "start": 0, "data": {"text/plain": text}, "start_line_number": 0}
             )
-        else:
-            await magic.run_cell(code)
-        return None
+            return None
+        return await magic.run_cell(code)
 
     def request(self) -> Request:
         """The request that is being answered.

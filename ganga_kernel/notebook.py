@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,6 +136,44 @@ class Notebook:
         if "error" in captured:
             return Failure(**captured["error"])
         live = await self._submit(cell, asking, chosen, captured, spool)
+        return await self._shown(live, chosen, asking)
+
+    async def resubmit(self, number: int, failed: bool, chosen: Options, asking: Asking) -> Failure | None:
+        """Submit a job once more, or the failed items of its map; the names are pending again.
+
+        A job that wasn't started here is only shown: its names come when its cell is run again.
+
+        Raises
+        ------
+        BackendError: there is no such job, or nothing to run again.
+        """
+        before = self._cells.get(number)
+        if before is not None and ended(before.job["state"]):
+            await self._until_ended(before)
+        job = await self._broker.submit(
+            "resubmit",
+            job=number,
+            token=uuid.uuid4().hex,
+            failed=failed,
+            resources=chosen.resources(),
+            execution_count=asking.number,
+        )
+        if before is None or before.folder is None:
+            hints = [f"It does once more what job {number} did; its names come when its cell is run again."]
+            live = self._cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
+        else:
+            items = job["items"]
+            which = f"{items['total']} of {items['of']} items of " if failed and items else ""
+            live = await self._at(job, asking.parent, [f"It runs {which}job {number} once more."])
+            live.sent, live.cell, live.after = before.sent, before.cell, before.after
+            await self._place(
+                live, **{**before.placed, "number": asking.number, "replaces": before.job["token"]}
+            )
+        self._spawn(self._follow(live))
+        return await self._shown(live, chosen.over(self._all_defaults()), asking)
+
+    async def _shown(self, live: LiveCell, chosen: Options, asking: Asking) -> Failure | None:
+        """Draw a job's first panel, and wait for it where the cell ends with its job; returns its error."""
         live.draw()
         at_once = ended(live.job["state"])  # its results are there, and the next cell may need them
         if not at_once and not self._waits(chosen, asking):
@@ -276,7 +315,9 @@ class Notebook:
         chosen = self._all_defaults()
         chosen = options.from_mapping(cell.metadata, "the cell's metadata").over(chosen)
         chosen = options.from_mapping(cell.tags, "the cell's tags").over(chosen)
-        return options.from_line(cell.line).over(chosen)
+        chosen = options.from_line(cell.line).over(chosen)
+        maps.check_merges(chosen.merge or (), chosen.map)
+        return chosen
 
     def _all_defaults(self) -> Options:
         site = self._settings
@@ -293,15 +334,22 @@ class Notebook:
         compare = reattach.has_identity(chosen, self._path)
         objects = str(spool.objects)
         if chosen.map:
-            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
             given = await self._captured(
-                "capture_map", maps=maps.spell(chosen.map), limits=limits, objects=objects, compare=compare
+                "capture_map",
+                maps=maps.spell(chosen.map),
+                merges=_merges(chosen),
+                objects=objects,
+                compare=compare,
             )
             if "error" in given:
                 return given
+            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
+            given["chunks"] = maps.chunks(given["count"], *limits)
         captured = await self._captured(
             "capture", source=source, number=number, objects=objects, compare=compare, given=given
         )
+        if "error" not in captured:
+            maps.check_bound(chosen.merge or (), captured["binds"])
         return {**captured, "map": given}
 
     async def _supersede(self, cell: str) -> None:
@@ -377,23 +425,28 @@ class Notebook:
         live = await self._at(job, asking.parent, hints)
         live.sent, live.after = captured["namespace"], [one for one, *_ in after]
         live.cell = cell_id or cell.source
-        self._pending.add(job["token"])
-        await self._bridge.call(
-            "place",
-            names=job["names"],
-            token=job["token"],
-            job=job["id"],
+        await self._place(
+            live,
             behind=captured["behind"],
             surely=captured["surely"],
             sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
-            after=live.after,
             number=asking.number,
             was=execution_count(Path(job["folder"])) if attached else asking.number,
             attached=attached,
             is_map=mapped is not None,
+            merges=_merges(chosen),
+            replaces="",
         )
         self._spawn(self._follow(live))
         return live
+
+    async def _place(self, live: LiveCell, **how: Any) -> None:
+        """Make a job's names pending; see the bridge's `place`."""
+        job, live.placed = live.job, how
+        self._pending.add(job["token"])
+        await self._bridge.call(
+            "place", names=job["names"], token=job["token"], job=job["id"], after=live.after, **how
+        )
 
     async def _at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
         """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.
@@ -543,23 +596,24 @@ class Notebook:
         for token in live.after:  # its result may refer to what theirs brings
             if token in by_token:
                 await by_token[token].ended.wait()
-        shared = {"token": job["token"], "key": secret(folder), "sent": live.sent}
         if tasks is None:
             answer = await self._bridge.call(
                 "deliver",
                 path=str(folder / job["result"]["file"]),
                 signature=job["result"]["signature"],
-                **shared,
+                token=job["token"],
+                key=secret(folder),
+                sent=live.sent,
             )
         else:
-            here = [task["result"] for task in tasks if task["result"]]
             gone = [task for task in tasks if not task["result"]]
             answer = await self._bridge.call(
                 "deliver_map",
-                results=[(str(folder / one["file"]), one["signature"]) for one in here],
-                lost=[(*task["chunk"], task["ename"], task["evalue"]) for task in gone],
-                count=job["items"]["total"],
-                **shared,
+                results=_by_job(task for task in tasks if task["result"]),
+                lost=[(task["items"], task["ename"], task["evalue"]) for task in gone],
+                count=job["items"]["of"],
+                token=job["token"],
+                sent=live.sent,
             )
         self._taken[job["id"]] = "error" not in answer
         self._spawn(self._tell_taken())
@@ -610,8 +664,28 @@ def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
     given = captured["map"]
     if given is None:
         return None
-    described = {name: given[name] for name in ("names", "items", "chunks")}
-    return {**described, "surely": captured["surely"], "allow_failures": bool(chosen.allow_failures)}
+    described = {name: given[name] for name in ("names", "items", "count", "chunks")}
+    return {
+        **described,
+        "only": None,
+        "surely": captured["surely"],
+        "allow_failures": bool(chosen.allow_failures),
+    }
+
+
+def _merges(chosen: Options) -> dict[str, str]:
+    """For each name whose values become one, the expression of the function that makes one of two."""
+    return {one.name: one.function() for one in chosen.merge or ()}
+
+
+def _by_job(tasks: Iterable[dict[str, Any]]) -> list[list[tuple[str, str, str]]]:
+    """The results of a map's tasks, grouped by their jobs: file, the job's key, and the file's signature."""
+    found = []
+    for folder, of_job in groupby(tasks, key=lambda task: Path(task["folder"])):
+        key = secret(folder)
+        results = [task["result"] for task in of_job]
+        found.append([(str(folder / one["file"]), key, one["signature"]) for one in results])
+    return found
 
 
 def _label(source: str) -> str:

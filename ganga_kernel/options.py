@@ -11,13 +11,13 @@ import argparse
 import difflib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NoReturn
 
 from . import maps
 from .errors import OptionError
-from .maps import Map
+from .maps import Map, Merge
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SCALE = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -38,6 +38,7 @@ class Options:
     requirements, rank, group: passed to the batch system as they are
     wait: the cell ends only with its job
     map: the cell runs once for each item
+    merge: names of a map whose values become one, by a function of two of them
     chunk: items that a task runs, one after the other
     allow_failures: a failed item's exception stands in the place of its values
     seed: what random numbers begin with
@@ -56,6 +57,7 @@ class Options:
     group: str | None = None
     wait: bool | None = None
     map: tuple[Map, ...] | None = None
+    merge: tuple[Merge, ...] | None = None
     chunk: int | None = None
     allow_failures: bool | None = None
     seed: int | None = None
@@ -69,8 +71,7 @@ class Options:
 
     def resources(self) -> dict[str, Any]:
         """What the backend is asked for, as plain data; only what was said."""
-        own = {"backend", "wait", "map", "chunk", "allow_failures", "seed", "cache", "fresh"}
-        return {k: v for k, v in asdict(self).items() if k not in own and v is not None}
+        return {k: v for k, v in asdict(self).items() if k in RESOURCES and v is not None}
 
     def describe(self) -> str:
         """The options as one would type them."""
@@ -151,33 +152,47 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "group": (words, "accounting group"),
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
     "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
+    "merge": (maps.parse_merge, "one value in place of a list, e.g. total=max, or total=+ to add up"),
     "chunk": (count, "items of a map that one task runs"),
     "allow-failures": (flag, "a failed item's exception stands in the place of its values"),
     "seed": (number, "what random numbers begin with, in each item of a map"),
     "cache": (flag, "take the results that the same cell with the same inputs had before"),
     "fresh": (flag, "start a new job, even if the cell's last one is unfinished"),
 }
+#: Options that are for the backend.
+RESOURCES = ("memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group")
 #: Options that may be given several times.
-_REPEATED = {"map": maps.together}
-assert {_attribute(name) for name in PARSERS} == {field.name for field in fields(Options)}
+_REPEATED: dict[str, Any] = {"map": maps.together, "merge": maps.merged_together}
+_FIELDS = {field.name for field in fields(Options)}
+assert {_attribute(name) for name in PARSERS} == _FIELDS
 
 
 def from_line(text: str) -> Options:
     """The options of a ``%%batch`` or ``%batch`` line."""
-    text, found_maps = maps.taken_from(text)
+    text, expressions = maps.taken_from(text)
     try:
         arguments = shlex.split(text, comments=True)
     except ValueError as error:
         raise OptionError(f"The options can't be read: {error}.", "Check the quotes.") from error
     parser = parser_for_line()
-    found = vars(parser.parse_args([*(f"--map={one}" for one in found_maps), *arguments]))
+    return chosen(parser.parse_args([*expressions, *arguments]))
+
+
+def chosen(arguments: argparse.Namespace) -> Options:
+    """The options among a magic's parsed arguments.
+
+    Raises
+    ------
+    OptionError: what was given several times doesn't go together.
+    """
+    found = {name: value for name, value in vars(arguments).items() if name in _FIELDS and value is not None}
     for name, join in _REPEATED.items():
-        if found[name] is not None:
+        if name in found:
             try:
                 found[name] = join(found[name])
             except ValueError as error:
                 raise OptionError(f"--{name} can't be used so: {error}.") from error
-    return Options(**{name: value for name, value in found.items() if value is not None})
+    return Options(**found)
 
 
 def from_mapping(given: Mapping[str, Any], where: str) -> Options:
@@ -206,7 +221,7 @@ def for_many(given: Options, where: str) -> Options:
     ------
     OptionError: they do.
     """
-    if given.map is not None:
+    if given.map is not None or given.merge is not None:
         raise OptionError(
             f"A map belongs to one cell, and {where} is for many.", "Write %%batch --map … in that cell."
         )
@@ -227,7 +242,14 @@ def _parsed(name: str, given: list[Any]) -> Any:
 def parser_for_line() -> argparse.ArgumentParser:
     """The parser of the ``%%batch`` line, whose errors are `OptionError`."""
     parser = Parser(prog="%%batch", add_help=False, allow_abbrev=False)
-    for name, (parse, text) in PARSERS.items():
+    add_options(parser, PARSERS)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Have a magic's parser know options of batch cells."""
+    for name in names:
+        parse, text = PARSERS[name]
         if parse is flag:
             parser.add_argument(f"--{name}", help=text, action=argparse.BooleanOptionalAction, default=None)
         else:
@@ -235,7 +257,6 @@ def parser_for_line() -> argparse.ArgumentParser:
             parser.add_argument(
                 f"--{name}", type=_typed(parse), help=text, metavar=name.upper(), action=action
             )
-    return parser
 
 
 class Parser(argparse.ArgumentParser):

@@ -168,10 +168,7 @@ def _failures(items: Mapping[str, Any] | None) -> list[str]:
     if items is None:
         return []
     said = [f"Item {one['item']}: {one['ename']}: {one['evalue']}" for one in items["failures"][:_NAMED]]
-    said += [
-        f"Items {one['from']} to {one['to']}: {one['state']}. {one['why']}" for one in items["lost"][:_NAMED]
-    ]
-    return said
+    return said + [f"Items {one['items']}: {one['state']}. {one['why']}" for one in items["lost"][:_NAMED]]
 
 
 def _refresh(job: Job) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .condor.launcher import launcher
+from .errors import BackendError
 from .folders import private_folder
 from .payload import archive
 
@@ -53,6 +54,27 @@ class Spool:
         if not path.exists():
             _write(path, text)
         return path
+
+    def copy_job(self, folder: Path, token: str, described: dict[str, Any] | None) -> Path:
+        """Make the folder of a job that does once more what that of another folder did.
+
+        Parameters
+        ----------
+        described: its map; None if it has none
+
+        Raises
+        ------
+        BackendError: the other folder isn't whole any more.
+        """
+        try:
+            description = json.loads((folder / "job.json").read_text())
+        except (OSError, ValueError) as error:
+            raise BackendError(
+                f"The description of the job in {folder} can't be read: {error}.", "Run the job's cell again."
+            ) from error
+        own = ("version", "token", "key", "inputs")
+        same = {name: value for name, value in description.items() if name not in own}
+        return self.new_job(token, {**same, "map": described})
 
     def new_job(self, token: str, description: dict[str, Any]) -> Path:
         """Make a job's folder with its description and key, and return it."""

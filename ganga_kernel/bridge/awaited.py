@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Callable
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Awaited:
     number: the In[n] of its cell
     was: the In[n] that the cell had when the job was submitted
     is_map: whether the cell runs once for each item; its names become lists, which only the notebook makes
+    merges: functions that merge the values of names, of a map
     """
 
     names: frozenset[str]
@@ -24,6 +25,7 @@ class Awaited:
     number: int
     was: int
     is_map: bool
+    merges: dict[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
 
 
 #: What is known of each job that has yet to deliver, by its token.

@@ -54,10 +54,10 @@ def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -
 
 
 def capture_map(
-    maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str, compare: bool
+    maps: list[tuple[list[str], str]], merges: dict[str, str], objects: str, compare: bool
 ) -> dict[str, Any]:
     """See `mapped.capture`."""
-    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"], compare)
+    return mapped.capture(maps, merges, objects, lambda source: needs(source)["needed"], compare)
 
 
 def capture(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from IPython import get_ipython
@@ -28,6 +30,8 @@ def place(
     was: int,
     attached: bool,
     is_map: bool,
+    merges: dict[str, str],
+    replaces: str,
 ) -> None:
     """Make names pending until the job delivers.
 
@@ -41,14 +45,18 @@ def place(
     was: its In[n] when the job was submitted
     attached: whether it was submitted when the cell ran before
     is_map: whether the cell runs once for each item
+    merges: of a map, expressions of functions that merge the values of names
+    replaces: token of the job that failed and does once more what it did as this one; empty if there is none
     """
     namespace = _namespace()
+    before = awaited.of(replaces).sent  # what it was sent, whatever its names hold by now
+    supersede([replaces])
     names = [history.name_of(number) if name == history.name_of(was) else name for name in names]
     for other in [*after, token] if attached else after:
         inputs.await_job(other)
-    objects = {name: namespace[name] for name in sent if name in namespace}
+    objects = before or {name: namespace[name] for name in sent if name in namespace}
     placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely))
-    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map)
+    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map, mapped.merging(merges))
 
 
 def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[str, Any]:
@@ -84,31 +92,39 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
 
 
 def deliver_map(
-    token: str, results: list[tuple[str, str]], lost: list[tuple[int, int, str, str]], count: int, key: str,
-    sent: str,
-) -> dict[str, Any]:  # fmt: skip
+    token: str, results: list[list[tuple[str, str, str]]], lost: mapped.Lost, count: int, sent: str
+) -> dict[str, Any]:
     """Take the results of a map's tasks into the namespace: each name becomes a list, in item order.
 
     Parameters
     ----------
-    results: of each task the result file, and what it said the file's signature is
+    results: of this job, and before it of those whose failed items it ran again, for each task in order: the
+        result file, the job's key, and what the task said the file's signature is
     lost: see `mapped.collected`
     count: how many items there are
-    token, key, sent: see `deliver`, whose answer this one's is like
+    token, sent: see `deliver`, whose answer this one's is like
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    found: list[items.Result] = []
-    for path, signature in results:
+    job = awaited.of(token)
+    for path, key, signature in itertools.chain(*results):
         if not pickling.verify(path, key, signature):
             return _refused(owned, f"{path} isn't what the job wrote (its signature is wrong)")
-        try:
-            with open(path, "rb") as file:
-                found += items.read(file, namespace)
-        except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
-            return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
-    arrived = mapped.collected(found, lost, count, awaited.of(token).names)
+    try:
+        found = mapped.newest([_read([path for path, *_ in of_job], namespace) for of_job in results])
+        arrived = mapped.collected(found, lost, count, job.names, job.merges)
+    except mapped.MapError as error:
+        return _refused(owned, str(error))
+    except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
+        return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     return _taken(token, owned, arrived, sent)
+
+
+def _read(paths: list[str], namespace: dict[str, Any]) -> Iterator[items.Result]:
+    """What the items of a job left, in the order of its tasks."""
+    for path in paths:
+        with open(path, "rb") as file:
+            yield from items.read(file, namespace)
 
 
 def _taken(

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from .. import spool
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
+from ..spool import Spool
 from ..states import ended
-from . import backends, dependencies, progress
+from . import again, backends, dependencies, progress
 from .attaching import attaches
 from .session import GangaSession
 from .store import Store
@@ -118,10 +119,45 @@ class Jobs:
         if job is None or job["map"] is None:
             raise BackendError(f"Job {number} is no map.", "%jobs lists the jobs.")
         return {
-            "tasks": results(job),
+            "tasks": [*self._left_before(job), *results(job)],
             "items": self._store.item_outputs(number, _ITEMS),
             "with_outputs": self._store.count_item_outputs(number),
         }
+
+    def _left_before(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """The results of the jobs whose failed items a map runs again, the oldest first."""
+        if job["map"]["only"] is None or not (before := self._store.by_token(job["replaces"])):
+            return []
+        return [*self._left_before(before), *(task for task in results(before) if task["result"])]
+
+    async def resubmit(
+        self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
+    ) -> dict[str, Any]:
+        """Submit a job once more, as another one; see `again.repeated`.
+
+        Parameters
+        ----------
+        token: the new job's
+        execution_count: In[n] of the cell that asks for it
+
+        Raises
+        ------
+        BackendError: there is no such job, or nothing to run again.
+        """
+        if known := self._store.by_token(token):
+            return summary(known)
+        job = self.row(number)
+        failures = self._store.failed_items(number)
+        fields = again.repeated(job, failures, failed, resources, self._settings.slots)
+        folder = await asyncio.to_thread(
+            Spool(self._settings.spool).copy_job, Path(job["folder"]), token, fields["map"]
+        )
+        try:
+            new = {**fields, "token": token, "folder": str(folder), "execution_count": execution_count}
+            return await self.add(new, "never")
+        except GangaKernelError:
+            await asyncio.to_thread(spool.remove, folder)
+            raise
 
     async def kill(self, number: int) -> dict[str, Any]:
         """Kill a job; one that has ended is left as it is."""
@@ -245,7 +281,7 @@ class Jobs:
         ]
 
     def _by_token(self, token: str) -> dict[str, Any]:
-        found = self._store.by_token(token)
+        found = self._store.newest_of(token)
         if found is None:
             raise BackendError("A job that this one needs is not in the store.", "Run that cell again.")
         return summary(found)

@@ -14,6 +14,7 @@ follow    job, after → the job, its outputs from number `after` on, and the nu
           events of the job from now on.
           The outputs of a map aren't told; see ``results``.
 results   job → of a map that has ended: what each task left, and the outputs of the first items.
+resubmit  job, and see `RESUBMIT` → the new job, which does the same or what failed of it.
 jobs      limit → the newest jobs, newest first.
 logs      job → what is left of its tasks, those that ended badly first: ``tasks``; and the backend's log.
 kill      job → the job.
@@ -34,16 +35,18 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 4
+PROTOCOL = 5
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
 #: `fingerprints`: under which the same cell's job may be known; this one is stored under the first.
-#: `map`: null, or ``{"chunks": [[first item, one after the last], …], "allow_failures": …}``, a chunk for
-#: each task.
+#: `map`: null, or as `ganga_kernel.payload.job.Mapped` has it, with ``count``, how many items the cell has.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
     "names", "tasks", "python", "after", "map", "fingerprints",
 )  # fmt: skip
+#: What else is told of a job that is submitted once more: the new one's token; whether only failed items
+#: run; what is asked for in place of before; In[n] of the cell that asks.
+RESUBMIT = ("token", "failed", "resources", "execution_count")
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -142,6 +142,11 @@ class Server:
                 "first": self._store.first_output(job["id"]),
                 "outputs": self._store.outputs(job["id"], request["after"]),
             }
+        if op == "resubmit":
+            asked = {name: request[name] for name in protocol.RESUBMIT}
+            job = await self._jobs.resubmit(request["job"], **asked)
+            client.jobs.add(job["id"])
+            return job
         if op == "results":
             return self._jobs.results(request["job"])
         if op == "logs":

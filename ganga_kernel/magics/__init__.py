@@ -7,6 +7,7 @@ from .job import JobMagic
 from .jobs import JobsMagic
 from .kill import KillMagic
 from .logs import LogsMagic
+from .resubmit import ResubmitMagic
 from .wait import WaitMagic
 
-MAGICS = (BatchMagic, JobMagic, JobsMagic, KillMagic, LogsMagic, WaitMagic)
+MAGICS = (BatchMagic, JobMagic, JobsMagic, KillMagic, LogsMagic, ResubmitMagic, WaitMagic)

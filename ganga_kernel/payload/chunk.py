@@ -47,7 +47,7 @@ class Chunk:
         """
         gc.freeze()  # garbage is collected between items, and what is loaded by now is none
         first: dict[str, Any] | None = None
-        for item in range(*self._mapped.chunks[task]):
+        for item in self._mapped.items_of(task):
             error = self._run(item, file)
             first = first or error
         return first

@@ -187,3 +187,16 @@ def test_a_failed_task_of_a_map_delivers_its_good_items(kernel: Kernel) -> None:
     kernel.until_panel(cell, "failed")
     assert "4 of 5 items done, 1 failed" in cell.panel
     assert "items of job" in kernel.run("worse").error
+
+
+def test_a_job_is_run_again_with_more_memory(kernel: Kernel, pool: Pool) -> None:
+    kernel.run("base = 20")
+    code = "import os\nif not os.path.exists('enough'): os.kill(os.getpid(), 9)\nbase += 1"
+    first = kernel.batch(code, "lost")
+    kernel.run("base = 30")  # which the job was submitted without
+    (kernel.folder / "enough").touch()
+    again = kernel.run(f"%resubmit {first.job} --memory 333MB")
+    assert kernel.run("base").value == "21"
+    kernel.until_panel(again, "done")
+    asked = ("condor_history", _cluster(again.panel), "-limit", "1", "-af", "RequestMemory")
+    kernel.listen(lambda: pool.run(*asked).strip() == "333")

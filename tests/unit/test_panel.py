@@ -69,7 +69,7 @@ def items(**values: Any) -> dict[str, Any]:
 
 def test_a_map_has_counts_a_bar_and_its_first_failures() -> None:
     failures = [{"item": n, "ename": "KeyError", "evalue": "<i>"} for n in range(9)]
-    lost = [{"from": 20, "to": 24, "state": "lost", "why": "It was killed."}]
+    lost = [{"items": "20 to 24", "state": "lost", "why": "It was killed."}]
     mapped = job(tasks=10, items=items(failed=14, failures=failures, lost=lost))
     text = panel.as_text(mapped, 1e9, [])
     assert "37 of 100 items done, 14 failed" in text and "10 tasks" in text and "on wn7" not in text
