@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, itemview, logs, maps, options, panel, reattach
+from . import dryrun, failures, itemview, logs, maps, options, panel, reattach
 from .broker.client import BrokerClient, Event
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -127,7 +127,8 @@ class Notebook:
         chosen = self._options(cell)
         spool = Spool(self._settings.spool)
         try:
-            await self._supersede(_cell_id(asking) or cell.source)
+            if not chosen.dry_run:
+                await self._supersede(_cell_id(asking) or cell.source)
             captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
             return failed.failure
@@ -135,6 +136,9 @@ class Notebook:
             return Failure.interrupt(interrupted)
         if "error" in captured:
             return Failure(**captured["error"])
+        if chosen.dry_run:
+            await self._tell(cell, asking, chosen, captured, spool)
+            return None
         live = await self._submit(cell, asking, chosen, captured, spool)
         return await self._shown(live, chosen, asking)
 
@@ -378,9 +382,39 @@ class Notebook:
 
         From its acceptance on nothing loses sight of it.
         """
+        request = self._request(cell, asking, chosen, captured, spool)
+        after = captured["after"]
+        job = await self._broker.submit(**request, attach=reattach.mode(chosen, self._path))
+        attached = job["token"] != request["token"]
+        if attached:
+            remove(Path(request["folder"]))
+            hints = [reattach.hint(job)]
+        else:
+            hints = [*_hints(captured), *await self._offer(chosen)]
+        live = await self._at(job, asking.parent, hints)
+        live.sent, live.after = captured["namespace"], [one for one, *_ in after]
+        live.cell = request["cell"] or cell.source
+        await self._place(
+            live,
+            behind=captured["behind"],
+            surely=captured["surely"],
+            sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
+            number=asking.number,
+            was=execution_count(Path(job["folder"])) if attached else asking.number,
+            attached=attached,
+            is_map=request["map"] is not None,
+            merges=_merges(chosen),
+            replaces="",
+        )
+        self._spawn(self._follow(live))
+        return live
+
+    def _request(
+        self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
+    ) -> dict[str, Any]:
+        """A job as the broker takes it, with its folder; see `broker.protocol.SUBMIT`."""
         token = uuid.uuid4().hex
-        environment, binds = captured["environment"], captured["binds"]
-        after, mapped = captured["after"], _map(captured, chosen)
+        environment, mapped = captured["environment"], _map(captured, chosen)
         folder = spool.new_job(
             token,
             {
@@ -395,50 +429,36 @@ class Notebook:
         )
         cell_id = _cell_id(asking)
         backend = chosen.backend or DEFAULT_BACKEND
-        job = await self._broker.submit(
-            token=token,
-            fingerprints=reattach.identities(self._path, cell_id, cell.source, backend, chosen, captured),
-            attach=reattach.mode(chosen, self._path),
-            notebook=self._path,
-            cell=cell_id,
-            source=cell.source,
-            execution_count=asking.number,
-            label=_label(cell.source),
-            backend=backend,
-            resources=chosen.resources(),
-            folder=str(folder),
-            names=binds,
-            tasks=len(mapped["chunks"]) if mapped else 1,
-            after=after,
-            map=mapped,
-            python={
-                "executable": environment["python"],
-                "version": environment["python_version"],
-            },
-        )
-        attached = job["token"] != token
-        if attached:
-            remove(folder)
-            hints = [reattach.hint(job)]
-        else:
-            hints = [*_hints(captured), *await self._offer(chosen)]
-        live = await self._at(job, asking.parent, hints)
-        live.sent, live.after = captured["namespace"], [one for one, *_ in after]
-        live.cell = cell_id or cell.source
-        await self._place(
-            live,
-            behind=captured["behind"],
-            surely=captured["surely"],
-            sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
-            number=asking.number,
-            was=execution_count(Path(job["folder"])) if attached else asking.number,
-            attached=attached,
-            is_map=mapped is not None,
-            merges=_merges(chosen),
-            replaces="",
-        )
-        self._spawn(self._follow(live))
-        return live
+        return {
+            "token": token,
+            "fingerprints": reattach.identities(self._path, cell_id, cell.source, backend, chosen, captured),
+            "notebook": self._path,
+            "cell": cell_id,
+            "source": cell.source,
+            "execution_count": asking.number,
+            "label": _label(cell.source),
+            "backend": backend,
+            "resources": chosen.resources(),
+            "folder": str(folder),
+            "names": captured["binds"],
+            "tasks": len(mapped["chunks"]) if mapped else 1,
+            "after": captured["after"],
+            "map": mapped,
+            "python": {"executable": environment["python"], "version": environment["python_version"]},
+        }
+
+    async def _tell(
+        self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
+    ) -> None:
+        """Show what a cell's job would be, and submit nothing."""
+        request = self._request(cell, asking, chosen, captured, spool)
+        try:
+            told = await self._broker.ask("describe", **request)
+        finally:
+            remove(Path(request["folder"]))
+        jobs = {live.job["token"]: number for number, live in self._cells.items()}
+        text = dryrun.as_text(captured, chosen, {**request, "backend": told["backend"]}, told, jobs)
+        self._screen.publish("stream", {"name": "stdout", "text": text}, asking.parent)
 
     async def _place(self, live: LiveCell, **how: Any) -> None:
         """Make a job's names pending; see the bridge's `place`."""

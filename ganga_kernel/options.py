@@ -44,6 +44,7 @@ class Options:
     seed: what random numbers begin with
     cache: results of a job that this cell started before are taken, also if they were delivered already
     fresh: the cell starts a new job, whatever there is
+    dry_run: nothing is submitted, but told what would be
     """
 
     backend: str | None = None
@@ -63,6 +64,7 @@ class Options:
     seed: int | None = None
     cache: bool | None = None
     fresh: bool | None = None
+    dry_run: bool | None = None
 
     def over(self, weaker: Options) -> Options:
         """These options, with those of `weaker` where these say nothing."""
@@ -158,6 +160,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "seed": (number, "what random numbers begin with, in each item of a map"),
     "cache": (flag, "take the results that the same cell with the same inputs had before"),
     "fresh": (flag, "start a new job, even if the cell's last one is unfinished"),
+    "dry-run": (flag, "submit nothing, and show what would be"),
 }
 #: Options that are for the backend.
 RESOURCES = ("memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group")

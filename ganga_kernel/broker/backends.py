@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-from ..condor.description import LOG
+from ..condor.description import LOG, JobSpec, Task, describe
 from ..errors import BackendError
 from ..spool import Spool
 from .stream import EventStream
@@ -20,6 +21,8 @@ from .watch import kill_processes, local_native, local_processes
 
 #: Backends that are known before Ganga is loaded.
 OURS = ("Local", "HTCondor")
+#: Procs of a cluster that are listed.
+_ROWS = 10
 #: Seconds within which all local payloads of a job start, once one has.
 _START = 30.0
 #: The attribute of an HTCondor job that holds the token of ours.
@@ -91,6 +94,45 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
     return split_at_once, commands
 
 
+def described(job: dict[str, Any], spool: Path) -> dict[str, Any]:
+    """What a job that is not submitted would be.
+
+    Parameters
+    ----------
+    job: as a client submits it; its folder is there
+
+    Returns
+    -------
+    ``files`` that the job needs, with sizes in bytes; ``lines``, how the backend would be told, and
+    ``called``, what these are.
+    """
+    numbered = {**job, "id": "N", "tasks": [{}] * job["tasks"]}
+    fields, commands = prepare(job["backend"], numbered, spool)
+    files = [str(path) for path in _files(Path(job["folder"]), spool)]
+    if job["backend"] == "HTCondor":
+        files, items = fields["input_files"], fields.pop("items")
+        command, *arguments = commands[0]
+        lines, rows = describe(JobSpec(command, arguments=arguments, **fields), [Task(str(i)) for i in items])
+        shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
+        called = "Submit description"
+    else:
+        shown = [shlex.join(command) for command in commands]
+        called = "Commands" if len(commands) > 1 else "Command"
+    return {
+        "files": [(name, Path(name).stat().st_size) for name in files], "called": called, "lines": shown,
+    }  # fmt: skip
+
+
+def _queue(rows: list[dict[str, str]]) -> list[str]:
+    """The end of a submit description: how many procs, and what is different in each."""
+    if len(rows) == 1:
+        return [f"{name} = {value}" for name, value in rows[0].items()] + ["queue"]
+    values = [f"    {', '.join(row.values())}" for row in rows]
+    if len(values) > _ROWS:
+        values[_ROWS - 1 : -1] = [f"    … ({len(values) - _ROWS} more)"]
+    return [f"queue {', '.join(rows[0])} from (", *values, ")"]
+
+
 def native(backend: str, ganga_backend: Any, outputs: list[Path]) -> str:
     """What the backend calls the job, as text for the store.
 
@@ -153,13 +195,10 @@ def _condor(
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
-    described = json.loads((folder / "job.json").read_text())
     asked = job["resources"]
-    mapped = [described["map"]["items"]] if job["map"] else []
     fields = {
         "folder": str(folder),
-        "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
-                        str(folder / "key"), *mapped, *(one["file"] for one in described["inputs"])],
+        "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent))],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
@@ -175,6 +214,15 @@ def _condor(
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
     return fields, [command]
+
+
+def _files(folder: Path, spool: Path) -> list[Path]:
+    """What a payload reads."""
+    described = json.loads((folder / "job.json").read_text())
+    mapped = [described["map"]["items"]] if described["map"] else []
+    inputs = (one["file"] for one in described["inputs"])
+    own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
+    return [*own, *map(Path, [described["namespace"], *mapped, *inputs])]
 
 
 def _megabytes(asked: int | None) -> int | None:

@@ -70,8 +70,7 @@ class Jobs:
         known = self._known(job, attach)
         if known:
             return known
-        job["backend"] = await self._backend(job["backend"])
-        await asyncio.to_thread(backends.check, job["backend"], job["resources"])
+        await self._check(job)
         if self._booted.done():  # not before: Ganga may have failed meanwhile, and nobody would end the job
             self._booted.result()
         known = self._known(job, attach)  # there was time for it to come
@@ -80,6 +79,22 @@ class Jobs:
         number = self._store.add(job)
         self._accepted.set()
         return self.job(number)
+
+    async def describe(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What submitting a job would do; see `backends.described`. Nothing is stored, and nothing submitted.
+
+        Raises
+        ------
+        UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
+        """
+        await self._check(job)
+        described = await asyncio.to_thread(backends.described, job, self._settings.spool)
+        return {"backend": job["backend"], **described}
+
+    async def _check(self, job: dict[str, Any]) -> None:
+        """See that a job's backend can be had and asked for its resources, and name it as Ganga does."""
+        job["backend"] = await self._backend(job["backend"])
+        await asyncio.to_thread(backends.check, job["backend"], job["resources"])
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""

@@ -10,6 +10,7 @@ Operations
 ----------
 hello     protocol, version → epoch, version. The first message.
 submit    a job, see `SUBMIT` → the job. Returns when the job is stored durably.
+describe  a job, see `SUBMIT` → what submitting it would do: ``backend``, ``files``, ``called`` and ``lines``.
 follow    job, after → the job, its outputs from number `after` on, and the number of the first that counts;
           events of the job from now on.
           The outputs of a map aren't told; see ``results``.

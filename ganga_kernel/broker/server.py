@@ -127,6 +127,8 @@ class Server:
             return self._epoch
         if op == "hello":
             return self._hello(request)
+        if op == "describe":
+            return await self._jobs.describe({name: request[name] for name in protocol.SUBMIT})
         if op == "submit":
             fields = {name: request[name] for name in protocol.SUBMIT}
             job = await self._jobs.add(fields, request["attach"])

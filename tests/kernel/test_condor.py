@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,26 @@ def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kerne
     kernel.run(f"%kill {cell.job}")
     kernel.until_panel(cell, "killed")
     assert pool.run("condor_q", cluster, "-af", "JobStatus").strip() == ""
+
+
+def test_a_dry_run_shows_the_very_description_that_is_submitted(kernel: Kernel) -> None:
+    code = "--map x=range(12) --memory 321MB --requirements 'Memory > 100'\nrehearsed = x"
+    shown = kernel.run(f"%%batch --dry-run {code}").text.partition("Submit description:\n")[2].splitlines()
+    cell = kernel.run(f"%%batch {code}")
+    kernel.until_panel(cell, "done")
+    (saved,) = (
+        json.loads(path.read_text())
+        for path in kernel.site.state.rglob("condor.json")
+        if f"ganga-kernel {cell.job}\\" in path.read_text()
+    )
+    lines = {name: value for name, _, value in (line.strip().partition(" = ") for line in shown)}
+    folder, token = saved["description"]["initialdir"], saved["description"]["MY.GangaKernelJob"].strip('"')
+    other = Path(lines["initialdir"]).name
+    for name, value in saved["description"].items():
+        assert lines[name].replace(other, token) == value.replace(f"kernel {cell.job}", "kernel N"), name
+    assert folder.endswith(token)
+    queue = ["queue task from (", *map(str, range(9)), "… (2 more)", "11", ")"]
+    assert [line.strip() for line in shown[-13:]] == queue
 
 
 def test_output_streams_while_the_job_runs(kernel: Kernel) -> None:
