@@ -217,6 +217,31 @@ class Notebook:
         self._killed.update(numbers)
         return [await self._broker.ask("kill", job=number) for number in numbers]
 
+    async def act(self, number: int, action: str) -> str:
+        """Hold or release a job; returns a sentence.
+
+        Raises
+        ------
+        BackendError: there is no such job, or its backend can't do that.
+        """
+        changed = await self._broker.ask("act", job=number, action=action)
+        done = {"hold": "put on hold", "release": "released"}[action]
+        if not changed:
+            return f"Job {number}: there is nothing to {action}."
+        return f"Job {number}: {done}" + (f" ({changed} tasks)" if changed > 1 else "")
+
+    async def change(self, number: int, chosen: Options) -> str:
+        """Ask for other resources for a job in the queue; returns a sentence.
+
+        Raises
+        ------
+        BackendError: there is no such job, or its backend can't do that.
+        """
+        resources = chosen.resources()
+        await self._broker.ask("change", job=number, resources=resources)
+        asked = Options(**resources).describe()
+        return f"Job {number}: {asked} from its next start on. If it is on hold, %release {number} starts it."
+
     async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
         """Wait for jobs, all unfinished ones of this notebook if none is named; returns summaries.
 

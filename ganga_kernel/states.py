@@ -32,8 +32,7 @@ STATES: dict[str, State] = {
         State("accepted", "The job is stored; it is handed to the backend next.", "", "#6c757d"),
         State("queued", "The job waits in the backend's queue.", "", "#b8860b"),
         State("running", "The job runs.", "", "#0b6bcb"),
-        State("held", "The batch system put the job on hold.",
-              "Mend the cause and run the cell again, or %kill the job.", "#c2410c"),
+        State("held", "The job is on hold.", "", "#c2410c"),  # what can be done depends on why
         State("done", "The job ended and its results arrived.", "", "#1a7f37", ended=True),
         State("failed", "The cell raised an error.", "See the traceback below the panel.", "#b42318",
               ended=True),

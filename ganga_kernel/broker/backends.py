@@ -21,6 +21,11 @@ from .watch import kill_processes, local_native, local_processes
 
 #: Backends that are known before Ganga is loaded.
 OURS = ("Local", "HTCondor")
+#: The attributes of an HTCondor job that hold what was asked for it.
+_ATTRIBUTES = {
+    "memory": "RequestMemory", "disk": "RequestDisk", "cpus": "RequestCpus", "gpus": "RequestGPUs",
+    "runtime": "AllowedJobDuration",
+}  # fmt: skip
 #: Procs of a cluster that are listed.
 _ROWS = 10
 #: Seconds within which all local payloads of a job start, once one has.
@@ -188,6 +193,56 @@ def remove(backend: str, native: str) -> None:
         Schedd().remove(native, "killed in the notebook")
     else:
         kill_processes(native)
+
+
+def act(job: dict[str, Any], action: str) -> int:
+    """Hold or release what is in HTCondor's queue of a job; returns how many of its procs changed.
+
+    Parameters
+    ----------
+    action: "hold" or "release"
+
+    Raises
+    ------
+    BackendError: its backend has no such action, or doesn't have the job.
+    """
+    from ..condor.schedd import Schedd
+
+    cluster = _cluster(job, action)
+    if action == "hold":
+        return Schedd().hold(cluster, "held in the notebook")
+    return Schedd().release(cluster, "released in the notebook")
+
+
+def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
+    """Ask for other resources for what of a job has yet to start, or starts again.
+
+    Raises
+    ------
+    BackendError, SubmitRefused: its backend doesn't let it.
+    """
+    from ..condor.schedd import Schedd
+
+    cluster = _cluster(job, "change")
+    Schedd().edit(cluster, {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()})
+
+
+def _cluster(job: dict[str, Any], action: str) -> str:
+    """The cluster of a job that HTCondor has."""
+    if job["backend"] != "HTCondor":
+        raise BackendError(
+            f"Job {job['id']} is on {job['backend']}, which can't {action} jobs.", "HTCondor can."
+        )
+    if job["handed"] != 2:
+        raise BackendError(f"HTCondor doesn't have job {job['id']} yet.", "Try again in a moment.")
+    return str(job["native"])
+
+
+def _in_condor(name: str, value: int) -> int:
+    """A resource in HTCondor's own unit: MB of memory, KB of disk."""
+    if name == "memory":
+        return -(-value // 2**20)
+    return -(-value // 2**10) if name == "disk" else value
 
 
 def _condor(

@@ -190,6 +190,33 @@ class Jobs:
                 await asyncio.to_thread(backends.remove, job["backend"], job["native"])
         return self.job(number)
 
+    async def act(self, number: int, action: str) -> int:
+        """Hold or release a job; see `backends.act`.
+
+        Raises
+        ------
+        BackendError: there is no such job, it has ended, or its backend can't do it.
+        """
+        return await asyncio.to_thread(backends.act, self._in_flight_one(number), action)
+
+    async def change(self, number: int, resources: dict[str, Any]) -> dict[str, Any]:
+        """Ask for other resources for a job in the queue; see `backends.change`.
+
+        Raises
+        ------
+        BackendError: there is no such job, it has ended, or its backend can't do it.
+        """
+        job = self._in_flight_one(number)
+        await asyncio.to_thread(backends.change, job, resources)
+        self._store.change_job(number, resources={**job["resources"], **resources})
+        return self.job(number)
+
+    def _in_flight_one(self, number: int) -> dict[str, Any]:
+        job = self.row(number)
+        if ended(state := summary(job)["state"]):
+            raise BackendError(f"Job {number} has ended: {state}.", f"%resubmit {number} runs it once more.")
+        return job
+
     async def status(self) -> dict[str, Any]:
         """How Ganga is ("starting", "ready" or an error), and whether an HTCondor schedd is in reach."""
         error = self._booted.exception() if self._booted.done() else None

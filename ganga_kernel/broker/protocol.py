@@ -19,6 +19,8 @@ resubmit  job, and see `RESUBMIT` → the new job, which does the same or what f
 jobs      limit → the newest jobs, newest first.
 logs      job → what is left of its tasks, those that ended badly first: ``tasks``; and the backend's log.
 kill      job → the job.
+act       job, action ("hold", "release") → how many of its tasks it changed.
+change    job, resources → the job, for which these are asked from its next start on.
 delivered job → None. The notebook has the job's results.
 status    → what the broker is, and how Ganga is.
 ping      → epoch.

@@ -157,6 +157,10 @@ class Server:
             return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
         if op == "kill":
             return await self._jobs.kill(request["job"])
+        if op == "act":
+            return await self._jobs.act(request["job"], request["action"])
+        if op == "change":
+            return await self._jobs.change(request["job"], request["resources"])
         if op == "delivered":
             delivered = attaching.TAKEN if request["taken"] else attaching.REFUSED
             return self._store.change_job(request["job"], delivered=delivered)

@@ -165,12 +165,19 @@ class CondorWatcher(Watcher):
     """HTCondor: the event log of the job's cluster.
 
     The log is folded to the latest state of each proc: its events can come late, and out of order.
+
+    Parameters
+    ----------
+    folder: the job's
+    offset: how far the log was read
+    number: our number of the job, for what is said about it
     """
 
-    def __init__(self, folder: Path, offset: int) -> None:
+    def __init__(self, folder: Path, offset: int, number: int) -> None:
         from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
+        self._number = number
         self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
 
@@ -185,7 +192,7 @@ class CondorWatcher(Watcher):
         return [
             observation
             for which, latest in self._latest.items()
-            if latest != before.get(which) and (observation := _from_condor(latest))
+            if latest != before.get(which) and (observation := _from_condor(latest, self._number))
         ]
 
     @property
@@ -201,16 +208,19 @@ _CONDOR = {
 }  # fmt: skip
 
 
-def _from_condor(seen: Any) -> Observation | None:
+def _from_condor(seen: Any, number: int) -> Observation | None:
+    from ..condor.holds import explain
+
     state = _CONDOR.get(seen.state)
     if state is None:
         return None
     code = -seen.exit_signal if seen.exit_signal else seen.exit_code
     if code is not None and code > 128:  # the launcher is a shell: it reports a signal so
         code = 128 - code
-    return Observation(
-        seen.proc, state, seen.time, host=seen.host or "", exit_code=code, reason=seen.reason or ""
-    )
+    reason = seen.reason or ""
+    if state == "held":
+        reason = explain(seen.code, seen.subcode, reason, number)
+    return Observation(seen.proc, state, seen.time, host=seen.host or "", exit_code=code, reason=reason)
 
 
 class GangaWatcher(Watcher):

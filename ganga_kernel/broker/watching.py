@@ -121,7 +121,7 @@ class Watching:
         if job["backend"] == "Local":
             watcher = LocalWatcher(job["native"])
         elif job["backend"] == "HTCondor":
-            watcher = CondorWatcher(folder, job["log_offset"])
+            watcher = CondorWatcher(folder, job["log_offset"], job["id"])
         else:
             watcher = GangaWatcher()
             for task, status in enumerate(ganga_statuses):

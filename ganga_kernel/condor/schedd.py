@@ -91,6 +91,21 @@ class Schedd:
         """Release a cluster or a proc from its hold; returns the number of jobs changed."""
         return self._act("Release", job, reason)
 
+    def edit(self, job: str, values: Mapping[str, int]) -> None:
+        """Set attributes of the ads of a cluster's jobs, or of a proc's; running ones keep what they have.
+
+        Raises
+        ------
+        SubmitRefused: the schedd doesn't let it.
+        """
+        htcondor2 = load_bindings()
+        schedd = self._connect()
+        try:
+            for name, value in values.items():
+                schedd.edit(_checked(job), name, str(value))
+        except htcondor2.HTCondorException as error:
+            raise SubmitRefused(f"HTCondor doesn't change the job: {_words(error)}") from error
+
     def vacate(self, job: str) -> int:
         """Send a cluster or a proc back to the queue; returns the number of jobs changed."""
         return self._act("VacateFast", job, "")
@@ -189,8 +204,7 @@ class Schedd:
             raise self._unreachable(_words(error)) from error
 
     def _act(self, action: str, job: str, reason: str) -> int:
-        if not re.fullmatch(r"\d+(\.\d+)?", job):
-            raise ValueError(f"not a cluster or cluster.proc: {job!r}")
+        job = _checked(job)
         htcondor2 = load_bindings()
         schedd = self._connect()
         # As a plain string the bindings would drop the reason; a number must go with it.
@@ -256,6 +270,13 @@ def _observation(ad: Mapping[str, Any]) -> Observation:
         subcode=_integer(ad, "HoldReasonSubCode") if held else None,
         memory_mb=_integer(ad, "MemoryUsage"),
     )
+
+
+def _checked(job: str) -> str:
+    """A cluster or proc's name, safe to hand on."""
+    if not re.fullmatch(r"\d+(\.\d+)?", job):
+        raise ValueError(f"not a cluster or cluster.proc: {job!r}")
+    return job
 
 
 def _integer(ad: Mapping[str, Any], name: str) -> int | None:

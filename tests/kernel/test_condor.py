@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Kernel, make_site
+from tests.harness import Gate, Kernel, make_site
 from tests.notebooks import MEETING, code, panel, run, texts, write
 from tests.pool import Pool
 
@@ -117,6 +117,33 @@ def test_a_held_job_says_why(kernel: Kernel, pool: Pool) -> None:
     assert "the admin is curious" in cell.panel
     pool.run("condor_release", _cluster(cell.panel))
     kernel.until_panel(cell, "running", "queued")
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+
+
+def test_a_job_is_held_given_more_memory_and_released(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}print('went on'); spared = 1")
+    kernel.until_panel(cell, "running")
+    assert kernel.run(f"%hold {cell.job}").text == f"Job {cell.job}: put on hold\n"
+    kernel.until_panel(cell, "held")
+    assert f"Somebody put it on hold with %hold or condor_hold. %release {cell.job} lets" in cell.panel
+    shown = kernel.run(f"%job {cell.job} --memory 222MB --runtime 3h")
+    assert shown.text.startswith(f"Job {cell.job}: --memory 222MB --runtime 10800 from its next start on.")
+    asked = pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory", "AllowedJobDuration")
+    assert asked.split() == ["222", "10800"]
+    gate.open()
+    kernel.run(f"%release {cell.job}")
+    assert kernel.run("spared").value == "1"
+    kernel.until_panel(cell, "done")
+    assert kernel.run(f"%release {cell.job}").error.startswith(
+        f"BackendError: Job {cell.job} has ended: done."
+    )
+
+
+def test_a_job_that_runs_for_too_long_says_so(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch --runtime 1s\nimport time; time.sleep(600)")
+    kernel.until_panel(cell, "held")
+    assert "It took longer, its file transfers included, than it was allowed to." in cell.panel
     kernel.run(f"%kill {cell.job}")
     kernel.until_panel(cell, "killed")
 
