@@ -19,6 +19,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "take": history.take,
     "evaluate": history.evaluate,
     "needs": transfer.needs,
+    "begin": transfer.begin,
     "capture": transfer.capture,
     "capture_map": transfer.capture_map,
     "place": transfer.place,
