@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import shlex
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ class Options:
 
     def over(self, weaker: Options) -> Options:
         """These options, with those of `weaker` where these say nothing."""
-        said = {name: value for name, value in asdict(self).items() if value is not None}
+        said = {name: value for name, value in vars(self).items() if value is not None}
         return replace(weaker, **said)
 
     def resources(self) -> dict[str, Any]:
@@ -224,8 +225,9 @@ def _parsed(name: str, given: list[Any]) -> Any:
     return parsed[0]
 
 
+@functools.cache
 def parser_for_line() -> argparse.ArgumentParser:
-    """The parser of the ``%%batch`` line, whose errors are `OptionError`."""
+    """The parser of the ``%%batch`` line, whose errors are `OptionError`. It is the same at each call."""
     parser = Parser(prog="%%batch", add_help=False, allow_abbrev=False)
     for name, (parse, text) in PARSERS.items():
         if parse is flag:
