@@ -26,7 +26,7 @@ from .errors import BrokerError, CellError, GangaKernelError, SettingsError
 from .execution import Refusal
 from .failures import Failure, Interrupted, JobFailed
 from .options import Options, spell_size
-from .routing import BatchCell
+from .routing import BatchCell, route
 from .settings import GangaKernel
 from .spool import Spool, execution_count, remove, secret
 from .states import ended
@@ -113,12 +113,53 @@ class Notebook:
         """The In[n] of a cell that the grid kernel answers."""
         return int(await self._bridge.call("take", source=source, store=store))
 
+    async def begin_cell(
+        self, code: str, metadata: dict[str, Any], store: bool, numbered: bool
+    ) -> tuple[int, dict[str, Any] | None]:
+        """The In[n] of a cell that the grid kernel answers; and of a batch cell what it reads, for `run`.
+
+        Both come by one request. Where something has to be done before the capture there is none yet.
+
+        Parameters
+        ----------
+        numbered: whether the cell counts; a silent one doesn't
+        """
+        cell = self._to_capture_at_once(code, metadata) if numbered else None
+        if cell is None:
+            return await self.take(code, store), None
+        found = await self._bridge.call("begin", source=code, store=store, cell=cell)
+        captured = found["captured"] and {**found["captured"], "map": None}
+        return int(found["number"]), captured
+
+    def _to_capture_at_once(self, code: str, metadata: dict[str, Any]) -> dict[str, Any] | None:
+        """The arguments of the capture of a batch cell that isn't run again, and is no map."""
+        try:
+            cell = route(code, metadata)
+            if not isinstance(cell, BatchCell):
+                return None
+            chosen = self._options(cell)
+            identity = _identity(metadata, cell)
+            if chosen.map or any(live.cell == identity for live in self._cells.values()):
+                return None
+            return {"source": cell.source, **self._how_to_capture(chosen, Spool(self._settings.spool))}
+        except GangaKernelError:  # `run` meets it as well, and tells
+            return None
+
+    def _how_to_capture(self, chosen: Options, spool: Spool) -> dict[str, Any]:
+        return {"objects": str(spool.objects), "compare": reattach.has_identity(chosen, self._path)}
+
     async def evaluate(self, expressions: dict[str, str]) -> dict[str, Any]:
         """The user_expressions of a cell that was answered here."""
         return dict(await self._bridge.call("evaluate", expressions=expressions)) if expressions else {}
 
-    async def run(self, cell: BatchCell, asking: Asking) -> Failure | None:
+    async def run(
+        self, cell: BatchCell, asking: Asking, captured: dict[str, Any] | None = None
+    ) -> Failure | None:
         """Run a batch cell: returns when its job is accepted, or with the job where output comes late.
+
+        Parameters
+        ----------
+        captured: what `begin_cell` has captured of it
 
         Raises
         ------
@@ -127,9 +168,10 @@ class Notebook:
         chosen = self._options(cell)
         spool = Spool(self._settings.spool)
         try:
-            if not chosen.dry_run:
-                await self._supersede(_cell_id(asking) or cell.source)
-            captured = await self._capture(cell.source, asking.number, spool, chosen)
+            if captured is None or "waits" in captured:
+                if not chosen.dry_run:
+                    await self._supersede(_identity(asking.parent["metadata"], cell))
+                captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
             return failed.failure
         except Interrupted as interrupted:
@@ -360,23 +402,16 @@ class Notebook:
     async def _capture(self, source: str, number: int, spool: Spool, chosen: Options) -> dict[str, Any]:
         """What the bridge captures for a cell, or its error; the items of its map are ``map`` in it."""
         given: dict[str, Any] | None = None
-        compare = reattach.has_identity(chosen, self._path)
-        objects = str(spool.objects)
+        how = self._how_to_capture(chosen, spool)
         if chosen.map:
             given = await self._captured(
-                "capture_map",
-                maps=maps.spell(chosen.map),
-                merges=_merges(chosen),
-                objects=objects,
-                compare=compare,
+                "capture_map", maps=maps.spell(chosen.map), merges=_merges(chosen), **how
             )
             if "error" in given:
                 return given
             limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
             given["chunks"] = maps.chunks(given["count"], *limits)
-        captured = await self._captured(
-            "capture", source=source, number=number, objects=objects, compare=compare, given=given
-        )
+        captured = await self._captured("capture", source=source, number=number, given=given, **how)
         if "error" not in captured:
             maps.check_bound(chosen.merge or (), captured["binds"])
         return {**captured, "map": given}
@@ -418,7 +453,7 @@ class Notebook:
             hints = [*_hints(captured), *await self._offer(chosen)]
         live = await self._at(job, asking.parent, hints)
         live.sent, live.after = captured["namespace"], [one for one, *_ in after]
-        live.cell = request["cell"] or cell.source
+        live.cell = _identity(asking.parent["metadata"], cell)
         await self._place(
             live,
             behind=captured["behind"],
@@ -452,7 +487,7 @@ class Notebook:
                 **environment,
             },
         )
-        cell_id = _cell_id(asking)
+        cell_id = _cell_id(asking.parent["metadata"])
         backend = chosen.backend or DEFAULT_BACKEND
         return {
             "token": token,
@@ -741,9 +776,14 @@ def _label(source: str) -> str:
     return next(iter([*telling, *code]), "")[:120]
 
 
-def _cell_id(asking: Asking) -> str:
+def _cell_id(metadata: dict[str, Any]) -> str:
     """The cell's id in the notebook; empty where the front end doesn't tell."""
-    return str(asking.parent["metadata"].get("cellId", ""))
+    return str(metadata.get("cellId", ""))
+
+
+def _identity(metadata: dict[str, Any], cell: BatchCell) -> str:
+    """What tells a cell from others: the id, or where the front end tells none the source."""
+    return _cell_id(metadata) or cell.source
 
 
 def _hints(captured: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -68,7 +69,7 @@ class Options:
 
     def over(self, weaker: Options) -> Options:
         """These options, with those of `weaker` where these say nothing."""
-        said = {name: value for name, value in asdict(self).items() if value is not None}
+        said = {name: value for name, value in vars(self).items() if value is not None}
         return replace(weaker, **said)
 
     def resources(self) -> dict[str, Any]:
@@ -242,8 +243,9 @@ def _parsed(name: str, given: list[Any]) -> Any:
     return parsed[0]
 
 
+@functools.cache
 def parser_for_line() -> argparse.ArgumentParser:
-    """The parser of the ``%%batch`` line, whose errors are `OptionError`."""
+    """The parser of the ``%%batch`` line, whose errors are `OptionError`. It is the same at each call."""
     parser = Parser(prog="%%batch", add_help=False, allow_abbrev=False)
     add_options(parser, PARSERS)
     return parser

@@ -141,6 +141,27 @@ def capture(
     }
 
 
+def begin(source: str, store: bool, cell: dict[str, Any]) -> dict[str, Any]:
+    """`history.take` and `capture` at once, as each request to this kernel takes its time.
+
+    Parameters
+    ----------
+    source, store: see `history.take`
+    cell: the other arguments of `capture`
+
+    Returns
+    -------
+    ``number``, the cell's In[n], and ``captured``; that is None if the capture raises an error, which it does
+    again when it is asked for by itself.
+    """
+    number = history.take(source, store)
+    try:
+        captured = capture(number=number, **cell)
+    except Exception:  # noqa: BLE001 (raised again when asked for by itself: the cell is to have its number)
+        captured = None
+    return {"number": number, "captured": captured}
+
+
 def _own_names(shell: Any) -> set[str]:
     """Names that IPython put there and that still hold what it put: each kernel has its own."""
     hidden = shell.user_ns_hidden

@@ -31,6 +31,10 @@ POLL = 0.04
 
 #: Items whose outputs are told one by one.
 _ITEMS = 50
+#: Seconds for which a schedd that answered counts as being there.
+_STILL_THERE = 1.0
+#: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
+_AT_ONCE = 2
 
 _T = TypeVar("_T")
 
@@ -51,9 +55,12 @@ class Jobs:
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._watching = Watching(store, tell, self._changed, self._over)
+        self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
         self._local_waits = False
         self._in_flight = asyncio.Event()
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._handing: set[asyncio.Future[None]] = set()
 
     # ------------------------------------------------------------------ requests
 
@@ -92,9 +99,16 @@ class Jobs:
         return {"backend": job["backend"], **described}
 
     async def _check(self, job: dict[str, Any]) -> None:
-        """See that a job's backend can be had and asked for its resources, and name it as Ganga does."""
-        job["backend"] = await self._backend(job["backend"])
-        await asyncio.to_thread(backends.check, job["backend"], job["resources"])
+        """See that a job's backend takes it, and name that as Ganga does.
+
+        A schedd that answered a moment ago isn't asked again.
+        """
+        job["backend"] = backend = await self._backend(job["backend"])
+        if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
+            return
+        await asyncio.to_thread(backends.check, backend, job["resources"])
+        if backend == "HTCondor":
+            self._schedd_answered = time.monotonic()
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""
@@ -257,7 +271,9 @@ class Jobs:
         await asyncio.gather(self._hand_over(), self._watch())
 
     async def close(self) -> None:
-        """Shut Ganga down; jobs go on."""
+        """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
+        for handing in self._handing:
+            handing.cancel()
         await self._in_ganga(self._session.close)
 
     async def _recover(self) -> None:
@@ -274,7 +290,7 @@ class Jobs:
         """A broker died while it handed this job over: find out whether it got through."""
         number = await self._in_ganga(partial(self._session.find, job["token"]))
         if number is not None:
-            await self._note_handed(job, number)
+            self._note_handed(job, number, await self._in_ganga(partial(self._native, job, number)))
             return
         native = await asyncio.to_thread(backends.adopt, job)
         if native is None:
@@ -354,24 +370,48 @@ class Jobs:
             self._end_unstarted(job, "refused", said)
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
+        """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
+        fields, commands = await asyncio.to_thread(self._make_ready, job, self._sources(job))
+        await self._places.acquire()
+        handing = asyncio.ensure_future(self._submit(job, fields, commands))
+        self._handing.add(handing)
+        handing.add_done_callback(self._handing.discard)
+        if job["backend"] == "Local":  # the next one is to see which cores this one uses
+            await handing
+
+    def _make_ready(
+        self, job: dict[str, Any], sources: list[tuple[dict[str, Any], dict[str, Any]]]
+    ) -> tuple[dict[str, Any], list[list[str]]]:
+        """What `GangaSession.submit` needs for a job, whose files are all in place then."""
+        folder = Path(job["folder"])
         sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
-        spool.renew_key(Path(job["folder"]), sharing)
-        await asyncio.to_thread(dependencies.bring, Path(job["folder"]), self._sources(job))
-        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
-        number = await self._in_ganga(
-            partial(self._session.submit, job["token"], job["backend"], fields, commands)
-        )
-        await self._note_handed(job, number)
-        fresh = self._store.job(job["id"])
-        assert fresh is not None
-        await self._begin_to_watch(fresh)
-        self._changed(job["id"])
-        if fresh["kill_asked"]:
-            await self.kill(job["id"])
+        spool.renew_key(folder, sharing)
+        dependencies.bring(folder, sources)
+        return backends.prepare(job["backend"], job, self._settings.spool)
+
+    async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
+        """Have Ganga submit a job, and watch it from then on."""
+
+        def submit() -> tuple[int, str]:
+            number = self._session.submit(job["token"], job["backend"], fields, commands)
+            return number, self._native(job, number)
+
+        async with self._only_this(job):
+            try:
+                number, native = await self._in_ganga(submit)
+            finally:
+                self._places.release()
+            self._note_handed(job, number, native)
+            fresh = self._store.job(job["id"])
+            assert fresh is not None
+            await self._begin_to_watch(fresh)
+            self._changed(job["id"])
+            if fresh["kill_asked"]:
+                await self.kill(job["id"])
 
     async def _begin_to_watch(self, job: dict[str, Any]) -> None:
         statuses: list[str] = []
-        if job["ganga_id"] is not None:
+        if job["ganga_id"] is not None and job["backend"] not in backends.OURS:
             statuses = await self._in_ganga(partial(self._session.statuses, job["ganga_id"]))
         self._watching.add(job, statuses)
         self._in_flight.set()
@@ -402,12 +442,12 @@ class Jobs:
                 )
         self._changed(job["id"])
 
-    async def _note_handed(self, job: dict[str, Any], number: int) -> None:
-        native = await self._in_ganga(
-            lambda: backends.native(
-                job["backend"], self._session.backend_of(number), self._session.output_folders(number)
-            )
-        )
+    def _native(self, job: dict[str, Any], number: int) -> str:
+        """What its backend calls a job that Ganga has; called in Ganga's thread."""
+        session = self._session
+        return backends.native(job["backend"], session.backend_of(number), session.output_folders(number))
+
+    def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
         with self._store:
             self._store.change_job(job["id"], handed=2, ganga_id=number, native=native, submitted=time.time())
             for task in job["tasks"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,59 @@ def test_no_job_is_accepted_once_ganga_has_failed(tmp_path: Path, monkeypatch: p
     store = Store(tmp_path / "jobs.sqlite")
     asyncio.run(scene(store))
     assert store.accepted() == []
+    store.close()
+
+
+def test_the_next_job_is_made_ready_while_ganga_submits_one_and_none_is_refused_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ganga takes jobs in their order, two at a time; one in its hands when the broker ends stays so."""
+    asked: list[str] = []
+    free, enough = threading.Semaphore(0), threading.Event()
+
+    def submit(_: object, token: str, *__: object) -> int:
+        asked.append(token)
+        free.acquire()
+        return len(asked)
+
+    def prepare(_: object, job: dict[str, Any], __: object) -> tuple[dict[str, Any], list[list[str]]]:
+        if job["token"] == "4":
+            enough.set()
+        return {}, [["true"]]
+
+    for name, does in {"boot": lambda _: None, "submit": submit, "backend_of": lambda *_: None,
+                       "output_folders": lambda *_: [], "close": lambda _: None}.items():  # fmt: skip
+        monkeypatch.setattr(GangaSession, name, does)
+    monkeypatch.setattr(backends, "check", lambda *_: None)
+    monkeypatch.setattr(backends, "prepare", prepare)
+    monkeypatch.setattr(backends, "native", lambda *_: "1")
+
+    async def scene(store: Store) -> None:
+        jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda *_: None)
+        running = asyncio.ensure_future(jobs.run())
+        for number in range(6):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            (folder / "secret").write_text("00")
+            (folder / "job.json").write_text("{}")
+            job = {**new_job(str(number)), "backend": "HTCondor", "tasks": 1, "folder": str(folder)}
+            await jobs.add(job, "never")
+        free.release(2)  # Ganga submits 0 and 1; 2 is in its hands, 3 is next, 4 is ready
+        try:
+            assert await asyncio.to_thread(enough.wait, 20)
+        finally:
+            running.cancel()
+            closing = asyncio.ensure_future(jobs.close())
+            await asyncio.sleep(0)
+            free.release(6)
+            await closing
+
+    store = Store(tmp_path / "jobs.sqlite")
+    asyncio.run(scene(store))
+    found = [store.by_token(str(number)) for number in range(6)]
+    assert asked in (["0", "1", "2"], ["0", "1", "2", "3"])
+    assert [job and job["handed"] for job in found] == [2, 2, 1, 1, 1, 0]
+    assert all(job and job["tasks"][0]["state"] != "refused" for job in found)
     store.close()
 
 
