@@ -339,6 +339,7 @@ class Notebook:
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
+                "modules": captured["modules"],
                 "mutates": captured["mutates"],
                 "map": mapped,
                 "seed": chosen.seed,
@@ -637,6 +638,8 @@ def _hints(captured: dict[str, Any]) -> list[str]:
         hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
     for name, reason in captured["unpicklable"].items():
         hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
+    for name, reason in captured["refused"].items():
+        hints.append(f"{name} can't travel: {reason}. The cell fails if it imports it.")
     if unlike := reattach.unlike(captured):
         hints.append(reattach.hint_without(unlike))
     if captured["map"] and captured["mutates"]:

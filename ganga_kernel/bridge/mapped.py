@@ -66,7 +66,7 @@ def capture(
     first. Or
 
     - ``names``, ``items``, ``chunks``: see `ganga_kernel.payload.job.Mapped`;
-    - ``behind``: names of the notebook that code within the items reads;
+    - ``behind``: names of the notebook that code within the items reads; ``modules``: see `pickling.Dumped`;
     - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
     waits = {token for _, expression in maps for token in needs(expression)}
@@ -77,7 +77,7 @@ def capture(
     if not isinstance(found, Found):
         return {"error": found}
     try:
-        _, path = store(objects, partial(_write, found, namespace))
+        imported, path = store(objects, partial(_write, found, namespace))
     except items.ItemError as error:
         return {"error": _shown(error)}
     return {
@@ -85,6 +85,7 @@ def capture(
         "items": path,
         "chunks": chunks(len(found.rows), *limits),
         "behind": sorted(_behind(found, namespace)),
+        "modules": sorted(imported),
         **(inputs.compared(namespace, {_ITEMS}, [], {_ITEMS: found.rows}, "", set()) if compare else {}),
     }
 
@@ -152,8 +153,8 @@ class _Nowhere(io.BytesIO):
         return memoryview(data).nbytes
 
 
-def _write(found: Found, namespace: dict[str, Any], file: Any) -> None:
-    items.write(file, namespace, found.names, found.rows)
+def _write(found: Found, namespace: dict[str, Any], file: Any) -> set[str]:
+    return items.write(file, namespace, found.names, found.rows)
 
 
 def chunks(count: int, tasks: int, size: int) -> list[list[int]]:

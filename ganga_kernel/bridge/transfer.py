@@ -12,7 +12,7 @@ from IPython import get_ipython
 
 from ..payload import changes, items, pickling
 from . import aliases as aliased
-from . import effects, history, inputs, mapped, names, placeholders, reach
+from . import effects, history, inputs, mapped, modules, names, placeholders, reach, usermodules
 from .objects import store
 from .placeholders import UNBOUND
 
@@ -102,6 +102,8 @@ def capture(
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
+    - ``modules``, the archive of the user's own modules that it may import, None if there are none;
+      ``refused``: those that can't travel, with the reason;
     - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
       the second names are inputs of that job that this one gets as well, the same objects;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
@@ -144,6 +146,8 @@ def capture(
     if history.shows(transformed):
         binds |= {history.name_of(number)}
     after = _after(pending, namespace, wanted)
+    imported = {*modules.imported_by(transformed), *dumped.modules, *(given["modules"] if given else ())}
+    shipped = usermodules.ship(imported, objects, bool(after))
     comparison: dict[str, Any] = {}
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
@@ -151,6 +155,8 @@ def capture(
     return {
         "namespace": path,
         "names": dumped.sizes,
+        "modules": shipped.path,
+        "refused": shipped.refused,
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
         "after": after,
         "binds": sorted(binds),

@@ -156,10 +156,12 @@ def _condor(
     described = json.loads((folder / "job.json").read_text())
     asked = job["resources"]
     mapped = [described["map"]["items"]] if job["map"] else []
+    modules = [described["modules"]] if described["modules"] else []
     fields = {
         "folder": str(folder),
         "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
-                        str(folder / "key"), *mapped, *(one["file"] for one in described["inputs"])],
+                        str(folder / "key"), *mapped, *modules,
+                        *(one["file"] for one in described["inputs"])],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",

@@ -8,7 +8,8 @@ reference, because the two sides import this package under different names.
 
 Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
-that their code names are dumped as names in their own right.
+that their code names are dumped as names in their own right. In the same way a function that a module
+made (a closure, a decorated function) lives in that module as it is imported there.
 
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
@@ -36,7 +37,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import sources
+from . import imports, sources
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -68,6 +69,10 @@ _CLOUDPICKLE = (3, 0)
 _FILENAME = 10
 #: Instructions that read a global name. (LOAD_NAME: class bodies.)
 _READS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL", "DELETE_NAME"))
+
+
+#: Kinds of objects, beside classes, that are pickled by their name in a module.
+_NAMED = frozenset((types.FunctionType, types.BuiltinFunctionType))
 
 
 class _Gone:
@@ -105,11 +110,13 @@ class Dumped(NamedTuple):
         several names share counts for the first of them
     unpicklable: by name, why its value can't be pickled
     referred: names of the reader's that it refers to
+    modules: modules that loading it imports, and those that its functions may import
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
     referred: set[str]
+    modules: set[str]
 
 
 def dump_namespace(
@@ -331,7 +338,7 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
         pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred)
+    return Dumped(written, plan.unpicklable, pickler.referred, pickler.modules)
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -369,6 +376,13 @@ def _describe(error: BaseException) -> str:
         error = inner
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Globals:
+    """Stands for the globals of a module, so that its functions have those of the reader's module."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
 
 
 class _Sink:
@@ -437,6 +451,8 @@ def _pickler_class() -> Any:
             self._shown_by: dict[int, int] = {}
             self.owners_of_several: set[int] = set()
             self.referred: set[str] = set()
+            self.modules: set[str] = set()
+            self._kinds: set[type] = set()
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
@@ -448,17 +464,48 @@ def _pickler_class() -> Any:
             return _REFERENCE, name
 
         def reducer_override(self, obj: Any) -> Any:
-            if type(obj) is types.CodeType:
+            kind = type(obj)
+            if kind not in self._kinds:
+                self._kinds.add(kind)
+                self._note_module(kind)
+            if kind is types.CodeType:
                 return self._with_filename(obj)
+            if kind is _Globals:
+                return vars, (obj.module,)
             if is_array(obj):
                 return self._as_view(obj)
-            reduced = super().reducer_override(obj)
-            if type(obj) is not types.FunctionType or type(reduced) is not tuple:
+            if isinstance(obj, types.ModuleType):
+                return self._module(obj)
+            if kind in _NAMED or isinstance(obj, type):
+                self._note_module(obj)
+            if kind is types.FunctionType:
+                return self._function(obj)
+            return super().reducer_override(obj)
+
+        def _note_module(self, obj: Any) -> None:
+            if isinstance(obj.__module__, str):
+                self.modules.add(obj.__module__)
+
+        def _module(self, module: types.ModuleType) -> Any:
+            self.modules.add(module.__name__)
+            if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
+                return super().reducer_override(module)
+            return importlib.import_module, (module.__name__,)  # of a class of its own, as ROOT is
+
+        def _function(self, function: types.FunctionType) -> Any:
+            scope = function.__globals__
+            home = sys.modules.get(scope.get("__name__", ""))
+            if home is not None and scope is not self._namespace and vars(home) is scope:
+                self.globals_ref.setdefault(id(scope), _Globals(home))
+            reduced = super().reducer_override(function)
+            if type(reduced) is not tuple:
                 return reduced
-            self.filenames.add(obj.__code__.co_filename)
-            if obj.__globals__ is not self._namespace:
+            self.filenames.add(function.__code__.co_filename)
+            self.modules.update(_imports(function.__code__))
+            if scope is self._namespace:
+                self.found.update(filter(self._plan.travels, _global_names(function.__code__)))
+            elif type(self.globals_ref[id(scope)]) is not _Globals:
                 return reduced
-            self.found.update(filter(self._plan.travels, _global_names(obj.__code__)))
             state, slots = reduced[2]
             return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
 
@@ -582,6 +629,11 @@ def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) ->
             namespace.pop("__builtins__", None)
         else:
             namespace["__builtins__"] = before
+
+
+@functools.lru_cache(maxsize=None)
+def _imports(code: types.CodeType) -> frozenset[str]:
+    return frozenset(imports.imported_by(code))
 
 
 @functools.lru_cache(maxsize=None)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Kernel, make_site
+from tests.harness import Gate, Kernel, make_site
+from tests.modules import modules_travel
 from tests.notebooks import MEETING, code, panel, run, texts, write
 from tests.pool import Pool
 
@@ -187,3 +188,7 @@ def test_a_failed_task_of_a_map_delivers_its_good_items(kernel: Kernel) -> None:
     kernel.until_panel(cell, "failed")
     assert "4 of 5 items done, 1 failed" in cell.panel
     assert "items of job" in kernel.run("worse").error
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Kernel, Site
+from tests.modules import modules_travel
 
 
 class Gate:
@@ -186,3 +187,7 @@ def test_an_older_last_value_doesn_t_become_the_last_one(kernel: Kernel, gate: G
     kernel.until_panel(cell, "done")
     number = cell.reply["execution_count"]
     assert kernel.run(f"Out[{number}], _{number}").value == "('older', 'older')"
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)
