@@ -640,6 +640,8 @@ def _hints(captured: dict[str, Any]) -> list[str]:
         hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
     for name, reason in captured["refused"].items():
         hints.append(f"{name} can't travel: {reason}. The cell fails if it imports it.")
+    for name in captured["edited"]:
+        hints.append(f"{name} was edited after it was imported here: the job runs its file as it is now.")
     if unlike := reattach.unlike(captured):
         hints.append(reattach.hint_without(unlike))
     if captured["map"] and captured["mutates"]:

@@ -103,7 +103,7 @@ def capture(
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
     - ``modules``, the archive of the user's own modules that it may import, None if there are none;
-      ``refused``: those that can't travel, with the reason;
+      ``refused``: those that can't travel, with the reason; ``edited``: those edited after their import here;
     - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
       the second names are inputs of that job that this one gets as well, the same objects;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
@@ -151,12 +151,15 @@ def capture(
     comparison: dict[str, Any] = {}
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
-        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
+        comparison = inputs.compared(
+            namespace, wanted - others, after, instead, transformed, others, shipped.state
+        )
     return {
         "namespace": path,
         "names": dumped.sizes,
         "modules": shipped.path,
-        "refused": shipped.refused,
+        "refused": dict(shipped.refused),
+        "edited": list(shipped.edited),
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
         "after": after,
         "binds": sorted(binds),

@@ -12,13 +12,15 @@ import importlib.machinery
 import io
 import json
 import os
+import pickle
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from . import modules
+from . import modules, modulestate
 
 #: What one module or package may take at most: bytes, files.
 _MOST_BYTES, _MOST_FILES = 50_000_000, 10_000
@@ -36,10 +38,14 @@ class Shipment(NamedTuple):
     ----------
     path: the archive; None if the job needs no module of the user's own
     refused: by name, the modules that can't travel, and why
+    edited: the modules whose file was edited after they were imported
+    state: by module, what was set in it, see `modulestate.changed`
     """
 
-    path: str | None
-    refused: dict[str, str]
+    path: str | None = None
+    refused: Mapping[str, str] = MappingProxyType({})
+    edited: Sequence[str] = ()
+    state: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 class _Refused(Exception):
@@ -78,13 +84,17 @@ def ship(names: Iterable[str], objects: str, has_inputs: bool) -> Shipment:
         except _Refused as error:
             refused[name] = str(error)
     if not tops:
-        return Shipment(None, {})
+        return Shipment()
     _sent.update(tops)
-    state = json.dumps([objects, sorted(files.items()), refused])
-    path = _written.get(state, "")
+    edited = [name for name in sorted(own) if modulestate.edited(name)]
+    state = {name: modulestate.changed(name) for name in own if name not in edited}
+    state = {name: values for name, values in state.items() if values}
+    parts = files, refused, pickle.dumps(state)
+    key = repr((objects, *parts))
+    path = _written.get(key, "")
     if not os.path.exists(path):
-        path = _written[state] = _write(files, refused, objects)
-    return Shipment(path, refused)
+        path = _written[key] = _write(*parts, objects)
+    return Shipment(path, refused, edited, state)
 
 
 def _files(name: str, spec: Any) -> dict[str, _File]:
@@ -143,12 +153,13 @@ def _looked_at(path: str) -> _File:
     return _File(os.path.abspath(path), state.st_size, state.st_mtime_ns)
 
 
-def _write(files: dict[str, _File], refused: dict[str, str], objects: str) -> str:
+def _write(files: dict[str, _File], refused: dict[str, str], state: bytes, objects: str) -> str:
     """Write the archive and return its path."""
     index = {"origins": {place: file.path for place, file in files.items()}, "refused": refused}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "index.json", json.dumps(index).encode())
+        _add(archive, "state.pkl", state)
         for place, file in files.items():
             _add(archive, f"tree/{place}", Path(file.path).read_bytes())
     content = stream.getvalue()

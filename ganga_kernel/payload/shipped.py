@@ -13,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -44,8 +45,9 @@ def install(archive: Path) -> Path:
     with zipfile.ZipFile(str(archive)) as opened:
         opened.extractall(str(folder))
     index = json.loads((folder / "index.json").read_text("utf-8"))
+    state = pickle.loads((folder / "state.pkl").read_bytes())
     tree = str(folder / "tree")
-    sys.meta_path.insert(0, _Finder(tree, index["origins"]))
+    sys.meta_path.insert(0, _Finder(tree, index["origins"], state))
     sys.meta_path.append(_Refusal(tree, index["refused"]))
     sys.path.append(tree)  # for processes that the cell starts by multiprocessing
     return folder
@@ -63,11 +65,12 @@ class _Finder:
     ----------
     tree: the folder that they are in
     origins: by their place in it, the files that they were in the notebook
+    state: by module, what the notebook has set in it
     """
 
-    def __init__(self, tree: str, origins: dict[str, str]) -> None:
+    def __init__(self, tree: str, origins: dict[str, str], state: dict[str, dict[str, Any]]) -> None:
         self._tree = tree
-        self._origins = origins
+        self._origins, self._state = origins, state
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
         """See `importlib.abc.MetaPathFinder`."""
@@ -79,12 +82,12 @@ class _Finder:
         origin = self._origins[os.path.relpath(found.origin, self._tree).replace(os.sep, "/")]
         content = Path(found.origin).read_bytes()
         seen = os.path.exists(origin)
-        if seen and Path(origin).read_bytes() == content:
+        if seen and name not in self._state and Path(origin).read_bytes() == content:
             return _spec(found, origin, None)
         if not origin.endswith(_SOURCE):
             return found
         place = origin if seen else found.origin
-        return _spec(found, place, _Loader(name, place, origin, content))
+        return _spec(found, place, _Loader(name, place, origin, content, self._state))
 
 
 class _Refusal:
@@ -121,11 +124,14 @@ class _Loader(importlib.machinery.SourceFileLoader):
     place: its ``__file__``
     origin: the file that it was in the notebook, which tracebacks name
     content: the text, as bytes
+    state: by module, what to set in it the first time; it is taken out then
     """
 
-    def __init__(self, name: str, place: str, origin: str, content: bytes) -> None:
+    def __init__(
+        self, name: str, place: str, origin: str, content: bytes, state: dict[str, dict[str, Any]]
+    ) -> None:
         super().__init__(name, place)
-        self._origin, self._content = origin, content
+        self._origin, self._content, self._state = origin, content, state
 
     def get_data(self, path: str) -> bytes:
         """The text that travelled; other files as they are."""
@@ -135,6 +141,25 @@ class _Loader(importlib.machinery.SourceFileLoader):
         """The text, compiled under the name that it has in the notebook. No bytecode is kept of it."""
         sources.register({self._origin: (importlib.util.decode_source(self._content), None)})
         return compile(self._content, self._origin, "exec", dont_inherit=True)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the text, and set what the notebook has set."""
+        super().exec_module(module)
+        for name, value in self._state.pop(module.__name__, {}).items():
+            _set(vars(module), name, value)
+
+
+def _set(variables: dict[str, Any], name: str, value: Any) -> None:
+    """Set a variable; a container stays the object that it is, since others may hold it."""
+    there: Any = variables.get(name)
+    if type(there) is not type(value) or not isinstance(value, (list, dict, set)):
+        variables[name] = value
+        return
+    there.clear()
+    if isinstance(there, list):
+        there.extend(value)
+    else:
+        there.update(value)
 
 
 def _spec(found: Any, place: str, loader: Any) -> Any:

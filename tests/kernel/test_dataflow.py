@@ -191,3 +191,9 @@ def test_an_older_last_value_doesn_t_become_the_last_one(kernel: Kernel, gate: G
 
 def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
     modules_travel(kernel, gate)
+    (kernel.folder / "lone_helper.py").write_text("BY = 5\ndef by(): return -BY\n")
+    cell = kernel.batch("import lone_helper\nedited = lone_helper.by()")
+    assert (
+        "lone_helper was edited after it was imported here: the job runs its file as it is now" in cell.panel
+    )
+    assert kernel.run("edited").value == "-5"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_payload_harness import Result, run_cell
 
-from ganga_kernel.bridge import usermodules
+from ganga_kernel.bridge import modulestate, usermodules
 
 Job = Callable[..., Result]
 
@@ -223,3 +223,76 @@ def test_an_archive_that_is_damaged(tmp_path: Path, job: Job) -> None:
     (tmp_path / "bad.zip").write_bytes(b"bad")
     result = job(usermodules.Shipment(str(tmp_path / "bad.zip"), {}), "1")
     assert result.code == 3 and "The notebook's own modules" in result.end["error"]["evalue"]
+
+
+STATEFUL = (
+    "import socket\n"
+    "debug = False\n"
+    "cuts = {'pt': 20}\n"
+    "alias = cuts\n"
+    "twice = 1\n"
+    "twice = 2\n"
+    "host = socket.gethostname()\n"
+    "registry = []\n"
+    "_ready, _total = False, 0\n"
+    "_open = False\n"
+    "_total = 0\n"
+    "def add(n):\n    global _total\n    _total += n\n"
+    "def connect():\n    global _open, _link\n    _open, _link = True, object()\n"
+    "def hook(): return debug\n"
+    "registry.append(hook)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("cell", "state"),
+    [
+        ("", {}),
+        ("m.debug = True", {"debug": True}),
+        ("m.debug = 0", {"debug": 0}),
+        ("m.debug = object()", {}),
+        ("m.cuts['pt'] = 30", {"cuts": {"pt": 30}}),
+        ("m.cuts['self'] = m.cuts", {}),
+        ("m.new = [1, {2: {3}}]", {"new": [1, {2: {3}}]}),
+        ("m.twice = 5; m.host = 'here'; m.hook = print; m.registry.append(1)", {}),
+        ("m.debug = 'x' * 2_000_000", {}),
+        ("m.connect(); m.debug = True", {"debug": True}),
+    ],
+)
+def test_what_was_set_in_a_module(project: Path, cell: str, state: dict[str, Any]) -> None:
+    (project / "own_s.py").write_text(STATEFUL)
+    exec("import own_s as m\n" + cell)
+    assert modulestate.changed("own_s") == state and not modulestate.edited("own_s")
+    ship(project, "own_s")
+
+
+def test_what_was_set_in_a_module_goes_along(job: Job, project: Path) -> None:
+    (project / "own_s.py").write_text(STATEFUL)
+    own = importlib.import_module("own_s")
+    own.debug, own.cuts["pt"], own.new = True, 30, (1,)
+    shipped = ship(project, "own_s")
+    assert shipped.state == {"own_s": {"debug": True, "cuts": {"pt": 30}, "new": (1,)}}
+    source = (
+        "import own_s, importlib\nfound = own_s.hook(), own_s.cuts, own_s.alias is own_s.cuts, own_s.new\n"
+        "importlib.reload(own_s)\nagain = own_s.hook()\n"
+    )
+    left = run_ok(job(shipped, source, sees=True))
+    assert left["found"] == (True, {"pt": 30}, True, (1,)) and left["again"] is False
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "edited"),
+    [
+        ("debug\n", "not debug\n", True),
+        ("_total += n", "_total += n + 1", True),
+        ("import socket", "# a comment\n\nimport socket", False),
+        ("cuts = {'pt': 20}", "cuts = {'pt': 25}", False),
+    ],
+)
+def test_a_module_edited_since_its_import(project: Path, old: str, new: str, edited: bool) -> None:
+    (project / "own_s.py").write_text(STATEFUL)
+    importlib.import_module("own_s")
+    (project / "own_s.py").write_text(STATEFUL.replace(old, new))
+    shipped = ship(project, "own_s")
+    assert (list(shipped.edited) == ["own_s"]) == edited
+    assert bool(shipped.state) == ("cuts" in new)  # what the notebook runs with counts
