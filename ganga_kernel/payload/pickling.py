@@ -37,7 +37,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import imports, sources
+from . import imports, lenient, sources
+from .reductions import reduction
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -166,6 +167,7 @@ def load_namespace(
     namespace: dict[str, Any],
     names: frozenset[str] | None = None,
     referred: Mapping[str, Any] = MappingProxyType({}),
+    strictly: bool = True,
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -175,6 +177,8 @@ def load_namespace(
     ----------
     names: those that are wanted; None for all
     referred: what the stream refers to by name
+    strictly: whether a value that can't be unpickled is an error; else what can't be made of it becomes an
+        `Unavailable`
 
     Raises
     ------
@@ -182,7 +186,7 @@ def load_namespace(
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace, referred):
+    for name, value in load_pairs(file, namespace, referred, strictly):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -194,7 +198,10 @@ def load_namespace(
 
 
 def load_pairs(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    referred: Mapping[str, Any] = MappingProxyType({}),
+    strictly: bool = True,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
@@ -203,7 +210,7 @@ def load_pairs(
     does.
     """
     import_cloudpickle()
-    unpickler = _Unpickler(file, namespace, referred)
+    unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred)
     if _load(unpickler, namespace, None) != _FORMAT:
         raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
     while True:
@@ -212,6 +219,7 @@ def load_pairs(
             sources.register(rest)
             return
         if rest is None:
+            unpickler.variable = name
             value = _load(unpickler, namespace, name)
         else:
             value = GONE if rest is False else Unavailable(name, rest)
@@ -452,7 +460,8 @@ def _pickler_class() -> Any:
             self.owners_of_several: set[int] = set()
             self.referred: set[str] = set()
             self.modules: set[str] = set()
-            self._kinds: set[type] = set()
+            #: The classes met, and how their objects are reduced if not as pickle does it.
+            self._kinds: dict[type, Callable[[Any], Any] | None] = {}
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
@@ -466,7 +475,7 @@ def _pickler_class() -> Any:
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
             if kind not in self._kinds:
-                self._kinds.add(kind)
+                self._kinds[kind] = reduction(kind)
                 self._note_module(kind)
             if kind is types.CodeType:
                 return self._with_filename(obj)
@@ -476,11 +485,14 @@ def _pickler_class() -> Any:
                 return self._as_view(obj)
             if isinstance(obj, types.ModuleType):
                 return self._module(obj)
-            if kind in _NAMED or isinstance(obj, type):
+            if isinstance(obj, type):
+                return self._class(obj)
+            if kind in _NAMED:
                 self._note_module(obj)
             if kind is types.FunctionType:
                 return self._function(obj)
-            return super().reducer_override(obj)
+            reduce = self._kinds[kind]
+            return super().reducer_override(obj) if reduce is None else reduce(obj)
 
         def _note_module(self, obj: Any) -> None:
             if isinstance(obj.__module__, str):
@@ -491,6 +503,17 @@ def _pickler_class() -> Any:
             if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
                 return super().reducer_override(module)
             return importlib.import_module, (module.__name__,)  # of a class of its own, as ROOT is
+
+        def _class(self, value: type) -> Any:
+            self._note_module(value)
+            reduced = super().reducer_override(value)
+            without = "__slots__" not in vars(value) or issubclass(value, tuple)
+            if type(reduced) is not tuple or without or len(reduced[1]) != 6:
+                return reduced
+            # cloudpickle 3.1.3 would set __slots__ when the class is made: it would have no slots.
+            *head, attributes, tracker, extra = reduced[1]
+            attributes = {**attributes, "__slots__": vars(value)["__slots__"]}
+            return (reduced[0], (*head, attributes, tracker, extra), *reduced[2:])
 
         def _function(self, function: types.FunctionType) -> Any:
             scope = function.__globals__
@@ -504,10 +527,12 @@ def _pickler_class() -> Any:
             self.modules.update(_imports(function.__code__))
             if scope is self._namespace:
                 self.found.update(filter(self._plan.travels, _global_names(function.__code__)))
-            elif type(self.globals_ref[id(scope)]) is not _Globals:
-                return reduced
+            is_there = scope is self._namespace or type(self.globals_ref[id(scope)]) is _Globals
+            scope_too: dict[str, Any] = {"__globals__": {}} if is_there else {}
             state, slots = reduced[2]
-            return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
+            # cloudpickle would make cells anew for each function; but functions may share one.
+            make, arguments = reduced[0], (*reduced[1][:4], function.__closure__)
+            return (make, arguments, (state, {**slots, "__closure__": None, **scope_too}), *reduced[3:])
 
         def _as_view(self, array: Any) -> Any:
             """An array as a view of the one that owns its numbers, if others show these as well."""
@@ -563,7 +588,7 @@ def forget_classes() -> None:
     getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).clear()
 
 
-class _Unpickler(pickle.Unpickler):
+class _Resolving:
     """Resolves the namespace, and leaves classes that are here already as they are.
 
     cloudpickle finds a class of the notebook again that comes back with an instance, and would set
@@ -572,7 +597,7 @@ class _Unpickler(pickle.Unpickler):
     """
 
     def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
-        super().__init__(file)
+        super().__init__(file)  # type: ignore[call-arg]
         self._namespace, self._referred = namespace, referred
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
         #: Classes that are here already, and how to set their attributes, by id.
@@ -586,7 +611,7 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
+        found = super().find_class(module, name)  # type: ignore[misc]
         if module != "cloudpickle.cloudpickle":
             return found
         if name in ("_make_skeleton_class", "_make_skeleton_enum"):
@@ -615,7 +640,15 @@ class _Unpickler(pickle.Unpickler):
             change(value, state)
 
 
-def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) -> Any:
+class _Unpickler(_Resolving, pickle.Unpickler):
+    """Reads a stream as it should be."""
+
+
+class _Lenient(_Resolving, lenient.Unpickler):
+    """Reads a stream as far as it can be."""
+
+
+def _load(unpickler: Any, namespace: dict[str, Any], name: str | None) -> Any:
     """Load the next object. cloudpickle sets ``__builtins__`` in a function's globals: put it
     back."""
     missing = object()

@@ -15,7 +15,7 @@ import types
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 from . import environment, imports, items, pickling, result, seeds, shipped, stdin
 from .chunk import Chunk
@@ -170,7 +170,7 @@ class Payload:
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace))
+        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -182,9 +182,15 @@ class Payload:
         with self._loading(mapped.items):
             items.load(mapped.items, item, namespace)
 
-    def _load_file(self, path: Path, load: Callable[[IO[bytes]], object]) -> None:
+    def _load_file(self, path: Path, load: Callable[..., object]) -> None:
+        """Load a file; what can't be made of it here is no error until the cell uses it."""
         with self._loading(path), path.open("rb") as file:
-            load(file)
+            try:
+                load(file)
+            except pickling.LoadError:
+                pickling.forget_classes()
+                file.seek(0)
+                load(file, strictly=False)
 
     @contextlib.contextmanager
     def _loading(self, path: Path) -> Iterator[None]:
