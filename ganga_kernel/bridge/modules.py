@@ -123,7 +123,10 @@ def _spec(name: str) -> Any:
         return getattr(sys.modules[name], "__spec__", None)
     parent = name.rpartition(".")[0]
     if not parent:
-        return importlib.util.find_spec(name)  # also by the finder of an editable installation
+        try:
+            return importlib.util.find_spec(name)  # also by the finder of an editable installation
+        except (ImportError, AttributeError, ValueError):  # which whoever imports it gets to see
+            return None
     folders = getattr(_spec(parent), "submodule_search_locations", None)
     return folders and _spec_within(name, list(folders))
 

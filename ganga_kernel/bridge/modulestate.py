@@ -51,7 +51,7 @@ def edited(name: str) -> bool:
     if text is None:
         return False
     module = sys.modules[name]
-    return any(code.digest(one) not in text.codes for one in _codes(module))
+    return any(_digest(one) not in text.codes for one in _codes(module))
 
 
 def changed(name: str) -> dict[str, Any]:
@@ -76,6 +76,9 @@ def changed(name: str) -> dict[str, Any]:
     if not whole:
         found = {variable: value for variable, value in found.items() if variable not in text.rebinds}
     return found if len(pickle.dumps(found)) <= _MOST else {}
+
+
+_digest = functools.lru_cache(maxsize=100_000)(code.digest)
 
 
 def _text_of(name: str) -> _Text | None:
@@ -110,7 +113,7 @@ def _read(path: str, *_: int) -> _Text:
     star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree))
     known = not star and _INDIRECT.isdisjoint(name for one in (whole, *inner) for name in one.co_names)
     binds = rebinds.union(stores) if known else None
-    return _Text(literals, binds, rebinds, frozenset(map(code.digest, inner)))
+    return _Text(literals, binds, rebinds, frozenset(map(_digest, inner)))
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, Any]]:

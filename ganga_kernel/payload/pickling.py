@@ -72,10 +72,6 @@ _FILENAME = 10
 _READS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL", "DELETE_NAME"))
 
 
-#: Kinds of objects, beside classes, that are pickled by their name in a module.
-_NAMED = frozenset((types.FunctionType, types.BuiltinFunctionType))
-
-
 class _Gone:
     """The kind of `GONE`."""
 
@@ -460,8 +456,9 @@ def _pickler_class() -> Any:
             self.owners_of_several: set[int] = set()
             self.referred: set[str] = set()
             self.modules: set[str] = set()
-            #: The classes met, and how their objects are reduced if not as pickle does it.
-            self._kinds: dict[type, Callable[[Any], Any] | None] = {}
+            #: The classes met, and how their objects are reduced. (Not by bound methods: the pickler would
+            #: hold itself.)
+            self._reduces: dict[type, Callable[[Any, Any], Any]] = {}
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
@@ -474,29 +471,30 @@ def _pickler_class() -> Any:
 
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
-            if kind not in self._kinds:
-                self._kinds[kind] = reduction(kind)
+            reduce = self._reduces.get(kind)
+            if reduce is None:
+                reduce = self._reduces[kind] = self._choose(kind)
                 self._note_module(kind)
-            if kind is types.CodeType:
-                return self._with_filename(obj)
-            if kind is _Globals:
-                return vars, (obj.module,)
-            if is_array(obj):
-                return self._as_view(obj)
-            if isinstance(obj, types.ModuleType):
-                return self._module(obj)
-            if isinstance(obj, type):
-                return self._class(obj)
-            if kind in _NAMED:
-                self._note_module(obj)
-            if kind is types.FunctionType:
-                return self._function(obj)
-            reduce = self._kinds[kind]
-            return super().reducer_override(obj) if reduce is None else reduce(obj)
+            return reduce(self, obj)
+
+        def _choose(self, kind: Any) -> Callable[[Any, Any], Any]:
+            """How objects of a class are reduced."""
+            if issubclass(kind, types.ModuleType):
+                return Pickler._module
+            if issubclass(kind, type):
+                return Pickler._class
+            if _is_array_class(kind):
+                return Pickler._as_view
+            own = reduction(kind)
+            return Pickler._of_kind.get(kind) or ((lambda _, obj: own(obj)) if own else _as_pickle_does)
 
         def _note_module(self, obj: Any) -> None:
             if isinstance(obj.__module__, str):
                 self.modules.add(obj.__module__)
+
+        def _builtin(self, function: types.BuiltinFunctionType) -> Any:
+            self._note_module(function)
+            return NotImplemented
 
         def _module(self, module: types.ModuleType) -> Any:
             self.modules.add(module.__name__)
@@ -516,6 +514,7 @@ def _pickler_class() -> Any:
             return (reduced[0], (*head, attributes, tracker, extra), *reduced[2:])
 
         def _function(self, function: types.FunctionType) -> Any:
+            self._note_module(function)
             scope = function.__globals__
             home = sys.modules.get(scope.get("__name__", ""))
             if home is not None and scope is not self._namespace and vars(home) is scope:
@@ -552,12 +551,30 @@ def _pickler_class() -> Any:
             at = _FILENAME
             return make, (*arguments[:at], code.co_filename, *arguments[at + 1 :])
 
+        def _globals(self, of: _Globals) -> Any:
+            return vars, (of.module,)
+
+        _of_kind: dict[Any, Callable[[Any, Any], Any]] = {
+            types.CodeType: _with_filename,
+            types.FunctionType: _function,
+            types.BuiltinFunctionType: _builtin,
+            _Globals: _globals,
+        }
+
     return Pickler
 
 
 def is_array(value: Any) -> bool:
     """Whether a value is a NumPy array, and of no class derived from it. NumPy need not be loaded."""
-    return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy"
+    return _is_array_class(type(value))
+
+
+def _is_array_class(kind: type) -> bool:
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
+
+
+def _as_pickle_does(_: Any, __: Any) -> Any:
+    return NotImplemented
 
 
 def owner_of(array: Any) -> Any:

@@ -81,12 +81,12 @@ class _Finder:
             return _folders(found, PathFinder.find_spec(name, path))
         origin = self._origins[os.path.relpath(found.origin, self._tree).replace(os.sep, "/")]
         content = Path(found.origin).read_bytes()
-        seen = os.path.exists(origin)
-        if seen and name not in self._state and Path(origin).read_bytes() == content:
+        seen = _content(origin)
+        if seen == content and name not in self._state:
             return _spec(found, origin, None)
         if not origin.endswith(_SOURCE):
             return found
-        place = origin if seen else found.origin
+        place = found.origin if seen is None else origin
         return _spec(found, place, _Loader(name, place, origin, content, self._state))
 
 
@@ -160,6 +160,14 @@ def _set(variables: dict[str, Any], name: str, value: Any) -> None:
         there.extend(value)
     else:
         there.update(value)
+
+
+def _content(path: str) -> bytes | None:
+    """What a file holds; None if it can't be seen here."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
 
 
 def _spec(found: Any, place: str, loader: Any) -> Any:

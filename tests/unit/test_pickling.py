@@ -433,7 +433,8 @@ BAD = {
     "append": "class Bad(list):\n    def append(self, x): fail(x)\n    def extend(self, x): fail(x)\n"
     "bad = Bad()\nlist.append(bad, 1)",
     "setitem": "class Bad(dict):\n    def __setitem__(self, k, v): fail(v)\nbad = Bad()\nbad.update(k=1)",
-    "hash": "class Bad:\n    def __hash__(self): return 5 if quiet else fail(1)\nbad = {frozenset([Bad()]): 1}",
+    "hash": "class Bad:\n    def __hash__(self): return 5 if quiet else fail(1)\n"
+    "bad = {frozenset([Bad()]): 1}",
     "import": "import sys, types\nsys.modules['gone'] = bad = types.ModuleType('gone')",
 }
 

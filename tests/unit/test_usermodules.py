@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from test_payload_harness import Result, run_cell
+from test_payload_plain import EVERY
 
 from ganga_kernel.bridge import modulestate, usermodules
 
@@ -73,13 +74,15 @@ def job(project: Path, tmp_path: Path) -> Job:
         source: str,
         namespace: dict[str, Any] | None = None,
         sees: bool = False,
+        **more: Any,
     ) -> Result:
         folder, away = tmp_path / "job", tmp_path / "away"
         folder.mkdir()
         if not sees:
             project.rename(away)
         try:
-            return run_cell(folder, source, namespace, modules=shipment.path, sys_path=sys.path)
+            more = {"sys_path": sys.path, "modules": shipment.path, **more}
+            return run_cell(folder, source, namespace, **more)
         finally:
             if not sees:
                 away.rename(project)
@@ -136,6 +139,16 @@ def test_a_module_that_the_worker_cannot_see(job: Job, project: Path) -> None:
     )
     assert left["found"] == (1, "data deep", 1, "own_a")
     assert left["lines"] == "def f(): return UNIT\n" and left["far"] == 1
+
+
+@EVERY
+def test_on_every_python(
+    job: Job, project: Path, interpreter: tuple[str, ...], version: tuple[int, int]
+) -> None:
+    source = "import own_a, own_p, own_n.leaf\nprint(own_a.f(), own_p.part(), own_n.leaf.x)"
+    shipped = ship(project, "own_a", "own_p", "own_n.leaf")
+    result = job(shipped, source, sys_path=[], interpreter=interpreter, python_version=version)
+    assert result.text() == "1 data deep 1\n", result.end["error"] or result.said
 
 
 def test_instances_and_functions_of_one_s_own_go_and_come_back(job: Job, project: Path) -> None:
