@@ -109,11 +109,11 @@ def read(file: io.BufferedReader, namespace: dict[str, Any]) -> Iterator[Result]
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_pairs` does.
+    LoadError, DependencyError: as `pickling.load_all` does.
     """
     while file.peek(1):
         item, good = _next(file, _HEADER)
-        values = dict(pickling.load_pairs(file, namespace))
+        values = pickling.load_all(file, namespace)
         yield Result(item, values, None) if good else Result(item, {}, values[_EXCEPTION])
 
 

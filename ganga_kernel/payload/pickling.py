@@ -52,6 +52,7 @@ __all__ = [
     "forget_classes",
     "import_cloudpickle",
     "is_array",
+    "load_all",
     "load_namespace",
     "load_pairs",
     "owner_of",
@@ -221,6 +222,29 @@ def load_pairs(
             value = GONE if rest is False else Unavailable(name, rest)
         unpickler.change_class(value)
         yield name, value
+
+
+def load_all(
+    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """All names of a stream and their values, not stored, as `load_pairs` yields them.
+
+    What can't be made of a value here becomes an `Unavailable`.
+
+    Raises
+    ------
+    LoadError, DependencyError: as `load_namespace` does; `LoadError` only if the stream is damaged.
+    """
+    start = file.tell()
+    classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
+    known = set(classes)
+    try:
+        return dict(load_pairs(file, namespace, referred))
+    except LoadError:
+        for new in set(classes) - known:  # one may be half made
+            classes.pop(new, None)
+        file.seek(start)
+        return dict(load_pairs(file, namespace, referred, strictly=False))
 
 
 def sign(path: str | Path, key: str) -> str:

@@ -197,3 +197,18 @@ def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
         "lone_helper was edited after it was imported here: the job runs its file as it is now" in cell.panel
     )
     assert kernel.run("edited").value == "-5"
+
+
+def test_what_can_t_be_made_anew_here_hurts_no_other_name(kernel: Kernel) -> None:
+    kernel.run(
+        "import os\nhome = os.getpid()\n"
+        "def to_device(x):\n    if os.getpid() == home: raise RuntimeError('no device')\n    return Tensor()\n"
+        "class Tensor:\n    def __reduce__(self): return to_device, (1,)"
+    )
+    cell = kernel.batch("tensor, beside = Tensor(), [5]")
+    kernel.run("pass")
+    assert "tensor could not come back: it can't be made anew here: RuntimeError: no device" in cell.panel
+    assert kernel.run("beside").value == "[5]"
+    assert kernel.run("tensor.x").error.startswith(
+        "UnavailableError: tensor is unavailable here: it can't be"
+    )

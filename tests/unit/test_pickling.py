@@ -463,6 +463,19 @@ def test_what_can_t_be_made_anew_is_unavailable_where_it_stands(bad: str) -> Non
         )
 
 
+def test_a_class_that_was_half_made_is_made_anew() -> None:
+    here = notebook(
+        "quiet = True\ndef fail(x): raise RuntimeError('no device')\n" + BAD["reduce"] + "\n"
+        "class C:\n    inner = bad\n    def m(self): return 5\nc = C()\nok = [1]\n"
+    )
+    _, file = dump(here, "c", "ok")
+    pickling.forget_classes()
+    loaded = pickling.load_all(file, notebook())
+    assert loaded["c"].m() == 5 and loaded["ok"] == [1]
+    with pytest.raises(UnavailableError, match="no device"):
+        loaded["c"].inner()
+
+
 # Files.
 
 
