@@ -14,12 +14,16 @@ import functools
 import os
 import pickle
 import sys
+import time
 import types
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from . import code
 
+_Told = TypeVar("_Told")
+#: When this process began, or a minute before: clocks of file servers differ.
+_BEGUN = time.time() - 60
 #: Bytes that the values of one module may take when they are pickled.
 _MOST = 1_000_000
 _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes))
@@ -35,23 +39,18 @@ class _Text(NamedTuple):
     ----------
     literals: what it binds to a literal, and to nothing else
     binds: all names that it may bind; None if that can't be known
-    rebinds: names that its functions bind
-    codes: digests of the code of its functions
+    rebinds: names that its functions may bind
     """
 
     literals: dict[str, Any]
     binds: frozenset[str] | None
     rebinds: frozenset[str]
-    codes: frozenset[bytes]
 
 
 def edited(name: str) -> bool:
     """Whether a module has functions that its file, as it is now, hasn't."""
-    text = _text_of(name)
-    if text is None:
-        return False
-    module = sys.modules[name]
-    return any(_digest(one) not in text.codes for one in _codes(module))
+    codes = _of_file(name, _codes_in, since=_BEGUN)
+    return codes is not None and any(_digest(one) not in codes for one in _codes(sys.modules[name]))
 
 
 def changed(name: str) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def changed(name: str) -> dict[str, Any]:
     What its own functions rebind counts only if that is all plain: a flag that says "connected" is of no use
     without the connection.
     """
-    text = _text_of(name)
+    text = _of_file(name, _read)
     if text is None:
         return {}
     found, whole = {}, True
@@ -81,39 +80,52 @@ def changed(name: str) -> dict[str, Any]:
 _digest = functools.lru_cache(maxsize=100_000)(code.digest)
 
 
-def _text_of(name: str) -> _Text | None:
-    """What the file of a loaded module says; None if the module isn't loaded, or has no such file."""
+def _of_file(name: str, read: Callable[..., _Told], since: float = 0.0) -> _Told | None:
+    """What a function reads from the file of a loaded module.
+
+    None if the module isn't loaded, has no such file, or one that wasn't changed since a time.
+    """
     spec = getattr(sys.modules.get(name), "__spec__", None)
     if spec is None or not spec.has_location or not spec.origin.endswith(".py"):
         return None
     try:
         state = os.stat(spec.origin)
-        return _read(spec.origin, state.st_mtime_ns, state.st_size)
+        return read(spec.origin, state.st_mtime_ns, state.st_size) if state.st_ctime >= since else None
     except (OSError, SyntaxError, ValueError):  # the job's import says so
         return None
 
 
 @functools.lru_cache(maxsize=10_000)
-def _read(path: str, *_: int) -> _Text:
+def _compiled(path: str, *_: int) -> tuple[bytes, list[types.CodeType]]:
+    """The text of a file, and the code objects that it makes, that of the whole first."""
     with open(path, "rb") as file:
         text = file.read()
-    tree = ast.parse(text)
     whole = compile(text, path, "exec", dont_inherit=True)
-    inner = list(_within(whole))
+    return text, [whole, *_within(whole)]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _codes_in(path: str, *state: int) -> frozenset[bytes]:
+    """Digests of the code of the functions in a file."""
+    return frozenset(map(_digest, _compiled(path, *state)[1]))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _read(path: str, *state: int) -> _Text:
+    text, (whole, *inner) = _compiled(path, *state)
+    tree = ast.parse(text)
     stores = [i.argval for i in dis.get_instructions(whole) if i.opname in ("STORE_NAME", "STORE_GLOBAL")]
-    rebinds = frozenset(
-        i.argval for one in inner for i in dis.get_instructions(one) if i.opname == "STORE_GLOBAL"
-    )
+    nodes = list(ast.walk(tree))
+    rebinds = frozenset(name for node in nodes if isinstance(node, ast.Global) for name in node.names)
     literals = {
         name: value
         for statement in tree.body
         for name, value in _assignments(statement)
         if stores.count(name) == 1
     }
-    star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree))
+    star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in nodes)
     known = not star and _INDIRECT.isdisjoint(name for one in (whole, *inner) for name in one.co_names)
-    binds = rebinds.union(stores) if known else None
-    return _Text(literals, binds, rebinds, frozenset(map(_digest, inner)))
+    return _Text(literals, rebinds.union(stores) if known else None, rebinds)
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, Any]]:

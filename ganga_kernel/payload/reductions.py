@@ -89,9 +89,10 @@ def _exception(value: BaseException) -> Any:
 
 def _constant(value: Any) -> Any:
     """An object without content that a module has under a name, as `dataclasses.MISSING`: it is that one."""
-    if value.__reduce_ex__(2)[1:] != ((type(value),), None, None, None):
-        return NotImplemented
     kind: Any = type(value)
+    _, arguments, *content = value.__reduce_ex__(2)
+    if len(arguments) > 1 or any(part is not None for part in content):
+        return NotImplemented
     module, name = _names(kind, len(sys.modules)).get(id(value), ("", ""))
     is_there = getattr(sys.modules.get(module), "__dict__", {}).get(name) is value
     return (getattr, (sys.modules[module], name)) if is_there else NotImplemented

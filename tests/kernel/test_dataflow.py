@@ -193,17 +193,15 @@ def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
     modules_travel(kernel, gate)
     (kernel.folder / "lone_helper.py").write_text("BY = 5\ndef by(): return -BY\n")
     cell = kernel.batch("import lone_helper\nedited = lone_helper.by()")
-    assert (
-        "lone_helper was edited after it was imported here: the job runs its file as it is now" in cell.panel
-    )
+    assert "lone_helper was edited after it was imported here: the job runs its file as it is" in cell.panel
     assert kernel.run("edited").value == "-5"
 
 
 def test_what_can_t_be_made_anew_here_hurts_no_other_name(kernel: Kernel) -> None:
     kernel.run(
         "import os\nhome = os.getpid()\n"
-        "def to_device(x):\n    if os.getpid() == home: raise RuntimeError('no device')\n    return Tensor()\n"
-        "class Tensor:\n    def __reduce__(self): return to_device, (1,)"
+        "def to_device():\n    if os.getpid() == home: raise RuntimeError('no device')\n    return Tensor()\n"
+        "class Tensor:\n    def __reduce__(self): return to_device, ()"
     )
     cell = kernel.batch("tensor, beside = Tensor(), [5]")
     kernel.run("pass")
