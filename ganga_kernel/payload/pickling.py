@@ -540,8 +540,8 @@ def _pickler_class() -> Any:
         def _function(self, function: types.FunctionType) -> Any:
             self._note_module(function)
             scope = function.__globals__
-            home = sys.modules.get(scope.get("__name__", ""))
-            if home is not None and scope is not self._namespace and vars(home) is scope:
+            home: Any = sys.modules.get(scope.get("__name__", ""))
+            if scope is not self._namespace and getattr(home, "__dict__", None) is scope:
                 self.globals_ref.setdefault(id(scope), _Globals(home))
             reduced = super().reducer_override(function)
             if type(reduced) is not tuple:
