@@ -35,6 +35,8 @@ def _lines(
         yield f"Names from job {jobs[token]}, when it is done: {', '.join(names)}."
     for name, reason in captured["unpicklable"].items():
         yield f"{name} can't travel: {reason} The cell fails if it uses it."
+    for name, reason in captured["refused"].items():
+        yield f"The module {name} can't travel: {reason}. The cell fails if it imports it."
     yield f"Names that come back: {', '.join(captured['binds']) or 'none'}."
     if captured["mutates"]:
         yield f"Names whose objects it may change: {', '.join(captured['mutates'])}."

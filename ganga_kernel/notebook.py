@@ -481,6 +481,7 @@ class Notebook:
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
+                "modules": captured["modules"],
                 "mutates": captured["mutates"],
                 "map": mapped,
                 "seed": chosen.seed,
@@ -796,6 +797,10 @@ def _hints(captured: dict[str, Any]) -> list[str]:
         hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
     for name, reason in captured["unpicklable"].items():
         hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
+    for name, reason in captured["refused"].items():
+        hints.append(f"{name} can't travel: {reason}. The cell fails if it imports it.")
+    for name in captured["edited"]:
+        hints.append(f"{name} was edited after it was imported here: the job runs its file as it is now.")
     if unlike := reattach.unlike(captured):
         hints.append(reattach.hint_without(unlike))
     if captured["map"] and captured["mutates"]:

@@ -12,7 +12,7 @@ from IPython import get_ipython
 
 from ..payload import pickling
 from . import aliases as aliased
-from . import awaited, effects, history, inputs, mapped, names, placeholders, reach
+from . import awaited, effects, history, inputs, mapped, modules, names, placeholders, reach, usermodules
 from .objects import store
 from .placeholders import UNBOUND
 
@@ -81,6 +81,8 @@ def capture(
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
     - ``unpicklable``: names that can't travel, with the reason;
+    - ``modules``, the archive of the user's own modules that it may import, None if there are none;
+      ``refused``: those that can't travel, with the reason; ``edited``: those edited after their import here;
     - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
       the second names are inputs of that job that this one gets as well, the same objects;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
@@ -123,13 +125,20 @@ def capture(
     if history.shows(transformed):
         binds |= {history.name_of(number)}
     after = _after(pending, namespace, wanted)
+    imported = {*modules.imported_by(transformed), *dumped.modules, *(given["modules"] if given else ())}
+    shipped = usermodules.ship(imported, objects, bool(after))
     comparison: dict[str, Any] = {}
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
-        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
+        comparison = inputs.compared(
+            namespace, wanted - others, after, instead, transformed, others, shipped.state
+        )
     return {
         "namespace": path,
         "names": dumped.sizes,
+        "modules": shipped.path,
+        "refused": dict(shipped.refused),
+        "edited": list(shipped.edited),
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
         "after": after,
         "binds": sorted(binds),

@@ -85,7 +85,7 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     referred = {name: placeholders.became(value) for name, value in awaited.of(token).sent.items()}
     try:
         with open(path, "rb") as file:
-            arrived = dict(pickling.load_pairs(file, namespace, referred))
+            arrived = pickling.load_all(file, namespace, referred)
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     return _taken(token, owned, arrived, sent)

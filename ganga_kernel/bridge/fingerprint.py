@@ -21,6 +21,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Callable
 
+from ..payload.imports import imported_by
 from . import arrays, code, modules, quirks
 from .names import globals_of
 
@@ -311,7 +312,7 @@ class _Walk:
         for part in (*head, value.__closure__, annotations):
             self.visit(part)
         self._attributes(vars(value))
-        for name in sorted(set(code.imports(value.__code__))):
+        for name in sorted(set(imported_by(value.__code__))):
             self.own_module(name)
         self._globals(value)
 

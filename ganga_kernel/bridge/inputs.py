@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from . import modules
@@ -38,7 +39,7 @@ def brought(namespace: dict[str, Any], names: Iterable[str], token: str) -> None
 
 def compared(
     namespace: dict[str, Any], names: set[str], after: list[list[Any]], instead: Mapping[str, Any],
-    source: str, skip: set[str],
+    source: str, skip: set[str], state: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:  # fmt: skip
     """The fingerprints under which a job with these inputs may be known, or why there is none.
 
@@ -49,6 +50,7 @@ def compared(
     instead: values that count in place of the namespace's
     source: the cell, as Python; modules of the user's own that it imports count as well
     skip: names that don't count
+    state: what else counts: what was set in modules of the user's own
 
     Returns
     -------
@@ -62,10 +64,11 @@ def compared(
         jobs = {token: set(found) for token, found, _ in after}
         for name, token in of_jobs.items():
             jobs.setdefault(token, set()).add(name)
-        whole = [values, sorted((token, sorted(found)) for token, found in jobs.items())]
+        whole = [values, set_in_modules, sorted((token, sorted(found)) for token, found in jobs.items())]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     try:
+        set_in_modules = fingerprint({"modules": dict(state)}, ["modules"])
         found = [digest({})]
         if of_jobs := _unchanged(namespace, names - set(instead)):
             found.append(digest(of_jobs))

@@ -69,7 +69,7 @@ def capture(
     first. Or
 
     - ``names`` and ``items``: see `ganga_kernel.payload.job.Mapped`; ``count``: how many items there are;
-    - ``behind``: names of the notebook that code within the items reads;
+    - ``behind``: names of the notebook that code within the items reads; ``modules``: see `pickling.Dumped`;
     - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
     expressions = [*(expression for _, expression in maps), *merges.values()]
@@ -81,7 +81,7 @@ def capture(
     if not isinstance(found, Found):
         return {"error": found}
     try:
-        _, path = store(objects, partial(_write, found, namespace))
+        imported, path = store(objects, partial(_write, found, namespace))
     except items.ItemError as error:
         return {"error": _shown(error)}
     return {
@@ -89,6 +89,7 @@ def capture(
         "items": path,
         "count": len(found.rows),
         "behind": sorted(_behind(found, namespace)),
+        "modules": sorted(imported),
         **(inputs.compared(namespace, {_ITEMS}, [], {_ITEMS: found.rows}, "", set()) if compare else {}),
     }
 
@@ -173,8 +174,8 @@ class _Nowhere(io.BytesIO):
         return memoryview(data).nbytes
 
 
-def _write(found: Found, namespace: dict[str, Any], file: Any) -> None:
-    items.write(file, namespace, found.names, found.rows)
+def _write(found: Found, namespace: dict[str, Any], file: Any) -> set[str]:
+    return items.write(file, namespace, found.names, found.rows)
 
 
 def newest(results: list[Iterable[items.Result]]) -> Iterator[items.Result]:

@@ -276,8 +276,9 @@ def _files(folder: Path, spool: Path) -> list[Path]:
     described = json.loads((folder / "job.json").read_text())
     mapped = [described["map"]["items"]] if described["map"] else []
     inputs = (one["file"] for one in described["inputs"])
+    modules = [described["modules"]] if described["modules"] else []
     own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
-    return [*own, *map(Path, [described["namespace"], *mapped, *inputs])]
+    return [*own, *map(Path, [described["namespace"], *mapped, *modules, *inputs])]
 
 
 def _megabytes(asked: int | None) -> int | None:

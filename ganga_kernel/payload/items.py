@@ -38,8 +38,12 @@ class Result(NamedTuple):
     exception: Any
 
 
-def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: Iterable[Any]) -> None:
+def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: Iterable[Any]) -> set[str]:
     """Write the values that the map's names have for each item; what is behind them doesn't travel along.
+
+    Returns
+    -------
+    The modules that loading them imports, see `pickling.Dumped`.
 
     Raises
     ------
@@ -47,12 +51,15 @@ def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: It
     """
     skip = frozenset(namespace).difference(names)
     places = []
+    modules: set[str] = set()
     for item, row in enumerate(rows):
         places.append(file.tell())
         dumped = pickling.dump_namespace(namespace, names, file, skip, dict(zip(names, row)))
         for reason in dumped.unpicklable.values():
             raise ItemError(f"Item {item} can't travel: {reason}")
+        modules |= dumped.modules
     file.write(b"".join(map(_PLACE.pack, [*places, len(places)])))
+    return modules
 
 
 def load(path: Path, item: int, namespace: dict[str, Any]) -> None:
@@ -102,11 +109,11 @@ def read(file: io.BufferedReader, namespace: dict[str, Any]) -> Iterator[Result]
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_pairs` does.
+    LoadError, DependencyError: as `pickling.load_all` does.
     """
     while file.peek(1):
         item, good = _next(file, _HEADER)
-        values = dict(pickling.load_pairs(file, namespace))
+        values = pickling.load_all(file, namespace)
         yield Result(item, values, None) if good else Result(item, {}, values[_EXCEPTION])
 
 

@@ -65,6 +65,7 @@ class Job:
     source: the cell
     execution_count: the n of In[n]
     namespace: file of the names that the cell needs
+    modules: archive of the modules that travelled, see `shipped`; None if there are none
     key: file of the job's key
     directory: folder of the notebook
     environ: environment variables of the notebook's kernel
@@ -81,6 +82,7 @@ class Job:
     source: str
     execution_count: int
     namespace: Path
+    modules: Path | None
     key: Path
     directory: Path
     environ: dict[str, str]
@@ -107,6 +109,7 @@ class Job:
                 source=described["source"],
                 execution_count=int(described["execution_count"]),
                 namespace=_here(path, described["namespace"]),
+                modules=_here(path, described["modules"]) if described["modules"] else None,
                 key=_here(path, described["key"]),
                 directory=Path(described["directory"]),
                 environ=dict(described["environ"]),

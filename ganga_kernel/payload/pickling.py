@@ -8,7 +8,8 @@ reference, because the two sides import this package under different names.
 
 Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
-that their code names are dumped as names in their own right.
+that their code names are dumped as names in their own right. In the same way a function that a module
+made (a closure, a decorated function) lives in that module as it is imported there.
 
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
@@ -36,7 +37,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import sources
+from . import imports, lenient, sources
+from .reductions import reduction
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "forget_classes",
     "import_cloudpickle",
     "is_array",
+    "load_all",
     "load_namespace",
     "load_pairs",
     "owner_of",
@@ -105,11 +108,13 @@ class Dumped(NamedTuple):
         several names share counts for the first of them
     unpicklable: by name, why its value can't be pickled
     referred: names of the reader's that it refers to
+    modules: modules that loading it imports, and those that its functions may import
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
     referred: set[str]
+    modules: set[str]
 
 
 def dump_namespace(
@@ -159,6 +164,7 @@ def load_namespace(
     namespace: dict[str, Any],
     names: frozenset[str] | None = None,
     referred: Mapping[str, Any] = MappingProxyType({}),
+    strictly: bool = True,
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -168,6 +174,8 @@ def load_namespace(
     ----------
     names: those that are wanted; None for all
     referred: what the stream refers to by name
+    strictly: whether a value that can't be unpickled is an error; else what can't be made of it becomes an
+        `Unavailable`
 
     Raises
     ------
@@ -175,7 +183,7 @@ def load_namespace(
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace, referred):
+    for name, value in load_pairs(file, namespace, referred, strictly):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -187,7 +195,10 @@ def load_namespace(
 
 
 def load_pairs(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    referred: Mapping[str, Any] = MappingProxyType({}),
+    strictly: bool = True,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
@@ -196,7 +207,7 @@ def load_pairs(
     does.
     """
     import_cloudpickle()
-    unpickler = _Unpickler(file, namespace, referred)
+    unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred)
     if _load(unpickler, namespace, None) != _FORMAT:
         raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
     while True:
@@ -205,11 +216,35 @@ def load_pairs(
             sources.register(rest)
             return
         if rest is None:
+            unpickler.variable = name
             value = _load(unpickler, namespace, name)
         else:
             value = GONE if rest is False else Unavailable(name, rest)
         unpickler.change_class(value)
         yield name, value
+
+
+def load_all(
+    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """All names of a stream and their values, not stored, as `load_pairs` yields them.
+
+    What can't be made of a value here becomes an `Unavailable`.
+
+    Raises
+    ------
+    LoadError, DependencyError: as `load_namespace` does; `LoadError` only if the stream is damaged.
+    """
+    start = file.tell()
+    classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
+    known = set(classes)
+    try:
+        return dict(load_pairs(file, namespace, referred))
+    except LoadError:
+        for new in set(classes) - known:  # one may be half made
+            classes.pop(new, None)
+        file.seek(start)
+        return dict(load_pairs(file, namespace, referred, strictly=False))
 
 
 def sign(path: str | Path, key: str) -> str:
@@ -331,7 +366,7 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
         pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred)
+    return Dumped(written, plan.unpicklable, pickler.referred, pickler.modules)
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -369,6 +404,13 @@ def _describe(error: BaseException) -> str:
         error = inner
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Globals:
+    """Stands for the globals of a module, so that its functions have those of the reader's module."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
 
 
 class _Sink:
@@ -437,6 +479,10 @@ def _pickler_class() -> Any:
             self._shown_by: dict[int, int] = {}
             self.owners_of_several: set[int] = set()
             self.referred: set[str] = set()
+            self.modules: set[str] = set()
+            #: The classes met, and how their objects are reduced. (Not by bound methods: the pickler would
+            #: hold itself.)
+            self._reduces: dict[type, Callable[[Any, Any], Any]] = {}
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
@@ -448,19 +494,68 @@ def _pickler_class() -> Any:
             return _REFERENCE, name
 
         def reducer_override(self, obj: Any) -> Any:
-            if type(obj) is types.CodeType:
-                return self._with_filename(obj)
-            if is_array(obj):
-                return self._as_view(obj)
-            reduced = super().reducer_override(obj)
-            if type(obj) is not types.FunctionType or type(reduced) is not tuple:
+            kind = type(obj)
+            reduce = self._reduces.get(kind)
+            if reduce is None:
+                reduce = self._reduces[kind] = self._choose(kind)
+                self._note_module(kind)
+            return reduce(self, obj)
+
+        def _choose(self, kind: Any) -> Callable[[Any, Any], Any]:
+            """How objects of a class are reduced."""
+            if issubclass(kind, types.ModuleType):
+                return Pickler._module
+            if issubclass(kind, type):
+                return Pickler._class
+            if _is_array_class(kind):
+                return Pickler._as_view
+            own = reduction(kind)
+            return Pickler._of_kind.get(kind) or ((lambda _, obj: own(obj)) if own else _as_pickle_does)
+
+        def _note_module(self, obj: Any) -> None:
+            if isinstance(obj.__module__, str):
+                self.modules.add(obj.__module__)
+
+        def _builtin(self, function: types.BuiltinFunctionType) -> Any:
+            self._note_module(function)
+            return NotImplemented
+
+        def _module(self, module: types.ModuleType) -> Any:
+            self.modules.add(module.__name__)
+            if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
+                return super().reducer_override(module)
+            return importlib.import_module, (module.__name__,)  # of a class of its own, as ROOT is
+
+        def _class(self, value: type) -> Any:
+            self._note_module(value)
+            reduced = super().reducer_override(value)
+            without = "__slots__" not in vars(value) or issubclass(value, tuple)
+            if type(reduced) is not tuple or without or len(reduced[1]) != 6:
                 return reduced
-            self.filenames.add(obj.__code__.co_filename)
-            if obj.__globals__ is not self._namespace:
+            # cloudpickle 3.1.3 would set __slots__ when the class is made: it would have no slots.
+            *head, attributes, tracker, extra = reduced[1]
+            attributes = {**attributes, "__slots__": vars(value)["__slots__"]}
+            return (reduced[0], (*head, attributes, tracker, extra), *reduced[2:])
+
+        def _function(self, function: types.FunctionType) -> Any:
+            self._note_module(function)
+            scope = function.__globals__
+            home: Any = sys.modules.get(scope.get("__name__", ""))
+            if scope is not self._namespace and getattr(home, "__dict__", None) is scope:
+                self.globals_ref.setdefault(id(scope), _Globals(home))
+            reduced = super().reducer_override(function)
+            if type(reduced) is not tuple:
                 return reduced
-            self.found.update(filter(self._plan.travels, _global_names(obj.__code__)))
+            self.filenames.add(function.__code__.co_filename)
+            self.modules.update(_imports(function.__code__))
+            if scope is self._namespace:
+                self.found.update(filter(self._plan.travels, _global_names(function.__code__)))
+            is_there = scope is self._namespace or type(self.globals_ref[id(scope)]) is _Globals
+            scope_too: dict[str, Any] = {"__globals__": {}} if is_there else {}
             state, slots = reduced[2]
-            return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
+            # cloudpickle would make cells anew for each function; but functions may share one.
+            make, arguments = reduced[0], (*reduced[1][:4], function.__closure__)
+            return (make, arguments, (state, {**slots, "__closure__": None, **scope_too}), *reduced[3:])
 
         def _as_view(self, array: Any) -> Any:
             """An array as a view of the one that owns its numbers, if others show these as well."""
@@ -480,12 +575,30 @@ def _pickler_class() -> Any:
             at = _FILENAME
             return make, (*arguments[:at], code.co_filename, *arguments[at + 1 :])
 
+        def _globals(self, of: _Globals) -> Any:
+            return vars, (of.module,)
+
+        _of_kind: dict[Any, Callable[[Any, Any], Any]] = {
+            types.CodeType: _with_filename,
+            types.FunctionType: _function,
+            types.BuiltinFunctionType: _builtin,
+            _Globals: _globals,
+        }
+
     return Pickler
 
 
 def is_array(value: Any) -> bool:
     """Whether a value is a NumPy array, and of no class derived from it. NumPy need not be loaded."""
-    return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy"
+    return _is_array_class(type(value))
+
+
+def _is_array_class(kind: type) -> bool:
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
+
+
+def _as_pickle_does(_: Any, __: Any) -> Any:
+    return NotImplemented
 
 
 def owner_of(array: Any) -> Any:
@@ -516,7 +629,7 @@ def forget_classes() -> None:
     getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).clear()
 
 
-class _Unpickler(pickle.Unpickler):
+class _Resolving:
     """Resolves the namespace, and leaves classes that are here already as they are.
 
     cloudpickle finds a class of the notebook again that comes back with an instance, and would set
@@ -525,7 +638,7 @@ class _Unpickler(pickle.Unpickler):
     """
 
     def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
-        super().__init__(file)
+        super().__init__(file)  # type: ignore[call-arg]
         self._namespace, self._referred = namespace, referred
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
         #: Classes that are here already, and how to set their attributes, by id.
@@ -539,7 +652,7 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
+        found = super().find_class(module, name)  # type: ignore[misc]
         if module != "cloudpickle.cloudpickle":
             return found
         if name in ("_make_skeleton_class", "_make_skeleton_enum"):
@@ -568,7 +681,15 @@ class _Unpickler(pickle.Unpickler):
             change(value, state)
 
 
-def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) -> Any:
+class _Unpickler(_Resolving, pickle.Unpickler):
+    """Reads a stream as it should be."""
+
+
+class _Lenient(_Resolving, lenient.Unpickler):
+    """Reads a stream as far as it can be."""
+
+
+def _load(unpickler: Any, namespace: dict[str, Any], name: str | None) -> Any:
     """Load the next object. cloudpickle sets ``__builtins__`` in a function's globals: put it
     back."""
     missing = object()
@@ -582,6 +703,11 @@ def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) ->
             namespace.pop("__builtins__", None)
         else:
             namespace["__builtins__"] = before
+
+
+@functools.lru_cache(maxsize=None)
+def _imports(code: types.CodeType) -> frozenset[str]:
+    return frozenset(imports.imported_by(code))
 
 
 @functools.lru_cache(maxsize=None)

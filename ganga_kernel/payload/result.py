@@ -135,20 +135,27 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     return {"file": path.name, "size": size, "signature": signature}
 
 
-def load(file: IO[bytes], namespace: dict[str, Any], names: Iterable[str], same: Iterable[str]) -> None:
+def load(
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    same: Iterable[str],
+    strictly: bool = True,
+) -> None:
     """Load names of another cell's result into a namespace.
 
     Parameters
     ----------
     same: inputs of that cell that are the same objects in this namespace, under the same names
+    strictly: see `pickling.load_namespace`
     """
     file.seek(-_PLACE.size, os.SEEK_END)
     (place,) = _PLACE.unpack(file.read())
     file.seek(place)
-    referred = dict(pickling.load_pairs(file, namespace))
+    referred = dict(pickling.load_pairs(file, namespace, strictly=strictly))
     referred.update((name, namespace[name]) for name in same if name in namespace)
     file.seek(0)
-    pickling.load_namespace(file, namespace, frozenset(names), referred)
+    pickling.load_namespace(file, namespace, frozenset(names), referred, strictly)
 
 
 def describe(path: Path, key: str) -> dict[str, Any]:

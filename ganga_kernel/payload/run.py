@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 import types
+import zipfile
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
-from . import environment, imports, items, pickling, result, seeds, stdin
+from . import environment, imports, items, pickling, result, seeds, shipped, stdin
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
@@ -67,6 +68,8 @@ class Payload:
         key = job.take_key(self._task)
         termination = Termination(self._terminate)
         environment.restore_import_path(job, self._archive)
+        if job.modules is not None:
+            self._install(job.modules)
         notes = [environment.enter_folder(job), environment.add_cloudpickle(self._archive)]
         shell, note = _choose_shell()
         self._start([*notes, note])
@@ -156,9 +159,18 @@ class Payload:
         stdin.refuse_input()
         return outputs
 
+    def _install(self, modules: Path) -> None:
+        try:
+            shipped.install(modules)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise PayloadError(
+                f"The notebook's own modules, {modules}, can't be unpacked on the worker: {error}. "
+                "Check that there is space for temporary files, then run the cell again."
+            ) from error
+
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace))
+        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -170,9 +182,15 @@ class Payload:
         with self._loading(mapped.items):
             items.load(mapped.items, item, namespace)
 
-    def _load_file(self, path: Path, load: Callable[[IO[bytes]], object]) -> None:
+    def _load_file(self, path: Path, load: Callable[..., object]) -> None:
+        """Load a file; what can't be made of it here is no error until the cell uses it."""
         with self._loading(path), path.open("rb") as file:
-            load(file)
+            try:
+                load(file)
+            except pickling.LoadError:
+                pickling.forget_classes()
+                file.seek(0)
+                load(file, strictly=False)
 
     @contextlib.contextmanager
     def _loading(self, path: Path) -> Iterator[None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Gate, Kernel, make_site
+from tests.modules import modules_travel
 from tests.notebooks import MEETING, code, panel, run, texts, write
 from tests.pool import Pool
 
@@ -248,3 +249,7 @@ def test_a_job_is_run_again_with_more_memory(kernel: Kernel, pool: Pool) -> None
     kernel.until_panel(again, "done")
     asked = ("condor_history", _cluster(again.panel), "-limit", "1", "-af", "RequestMemory")
     kernel.listen(lambda: pool.run(*asked).strip() == "333")
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)

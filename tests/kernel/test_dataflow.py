@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Kernel, Site
+from tests.modules import modules_travel
 
 
 class Gate:
@@ -186,3 +187,26 @@ def test_an_older_last_value_doesn_t_become_the_last_one(kernel: Kernel, gate: G
     kernel.until_panel(cell, "done")
     number = cell.reply["execution_count"]
     assert kernel.run(f"Out[{number}], _{number}").value == "('older', 'older')"
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)
+    (kernel.folder / "lone_helper.py").write_text("BY = 5\ndef by(): return -BY\n")
+    cell = kernel.batch("import lone_helper\nedited = lone_helper.by()")
+    assert "lone_helper was edited after it was imported here: the job runs its file as it is" in cell.panel
+    assert kernel.run("edited").value == "-5"
+
+
+def test_what_can_t_be_made_anew_here_hurts_no_other_name(kernel: Kernel) -> None:
+    kernel.run(
+        "import os\nhome = os.getpid()\n"
+        "def to_device():\n    if os.getpid() == home: raise RuntimeError('no device')\n    return Tensor()\n"
+        "class Tensor:\n    def __reduce__(self): return to_device, ()"
+    )
+    cell = kernel.batch("tensor, beside = Tensor(), [5]")
+    kernel.run("pass")
+    assert "tensor could not come back: it can't be made anew here: RuntimeError: no device" in cell.panel
+    assert kernel.run("beside").value == "[5]"
+    assert kernel.run("tensor.x").error.startswith(
+        "UnavailableError: tensor is unavailable here: it can't be"
+    )

@@ -81,6 +81,7 @@ def prepare(
         "source": source,
         "execution_count": 7,
         "namespace": str(folder / "namespace.pkl"),
+        "modules": None,
         "key": str(folder / "key"),
         "directory": str(folder),
         "environ": {},

@@ -422,6 +422,60 @@ def test_placeholders_travel_on() -> None:
     assert pickling.reason_of(travel(here, "it")["it"]) == "because"
 
 
+# What can't be made anew where it is loaded.
+
+
+BAD = {
+    "reduce": "class Bad:\n    def __reduce__(self): return fail, (1,)\nbad = Bad()",
+    "setstate": "class Bad:\n    def __setstate__(self, state): fail(1)\nbad = Bad()\nbad.x = 1",
+    "new": "class Bad:\n    def __new__(cls, fails): return fail(1) if fails else object.__new__(cls)\n"
+    "    def __getnewargs__(self): return (True,)\nbad = Bad(False)",
+    "append": "class Bad(list):\n    def append(self, x): fail(x)\n    def extend(self, x): fail(x)\n"
+    "bad = Bad()\nlist.append(bad, 1)",
+    "setitem": "class Bad(dict):\n    def __setitem__(self, k, v): fail(v)\nbad = Bad()\nbad.update(k=1)",
+    "hash": "class Bad:\n    def __hash__(self): return 5 if quiet else fail(1)\n"
+    "bad = {frozenset([Bad()]): 1}",
+    "import": "import sys, types\nsys.modules['gone'] = bad = types.ModuleType('gone')",
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
+def test_what_can_t_be_made_anew_is_unavailable_where_it_stands(bad: str) -> None:
+    here = notebook("quiet = True\ndef fail(x): raise RuntimeError('no device')\n" + bad)
+    here.update(whole=[1, here["bad"], {"k": (2, here["bad"])}], other={"list": [3]}, ok="ok", quiet=False)
+    here["same"] = here["whole"]
+    _, file = dump(here, "bad", "ok", "other", "same", "whole")
+    sys.modules.pop("gone", None)
+    pickling.forget_classes()
+    with pytest.raises(pickling.LoadError):
+        pickling.load_namespace(file, notebook())
+    file.seek(0)
+    there = notebook()
+    pickling.forget_classes()
+    pickling.load_namespace(file, there, strictly=False)
+    assert (there["ok"], there["other"]) == ("ok", {"list": [3]}) and there["same"] is there["whole"]
+    assert there["whole"][0] == 1 and there["whole"][2]["k"][0] == 2
+    for value in (there["bad"], there["whole"][1], there["whole"][2]["k"][1]):
+        with pytest.raises(UnavailableError, match=r"^bad is unavailable here: it can't be made anew here: "):
+            value.x  # noqa: B018
+        assert pickling.reason_of(value).endswith(
+            ("Error: no device", "packages of the notebook's environment)")
+        )
+
+
+def test_a_class_that_was_half_made_is_made_anew() -> None:
+    here = notebook(
+        "quiet = True\ndef fail(x): raise RuntimeError('no device')\n" + BAD["reduce"] + "\n"
+        "class C:\n    inner = bad\n    def m(self): return 5\nc = C()\nok = [1]\n"
+    )
+    _, file = dump(here, "c", "ok")
+    pickling.forget_classes()
+    loaded = pickling.load_all(file, notebook())
+    assert loaded["c"].m() == 5 and loaded["ok"] == [1]
+    with pytest.raises(UnavailableError, match="no device"):
+        loaded["c"].inner()
+
+
 # Files.
 
 
