@@ -339,6 +339,7 @@ class Notebook:
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
+                "buffers": captured["buffers"],
                 "mutates": captured["mutates"],
                 "map": mapped,
                 "seed": chosen.seed,

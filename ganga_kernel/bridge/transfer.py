@@ -6,14 +6,15 @@ import os
 import re
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, items, pickling
+from ..payload import buffers, changes, items, pickling, sealed
 from . import aliases as aliased
 from . import effects, history, inputs, mapped, names, placeholders, reach
-from .objects import store
+from .objects import Buffers, store
 from .placeholders import UNBOUND
 
 #: Environment variables that don't travel: they look like secrets, or belong to this very process.
@@ -101,6 +102,7 @@ def capture(
     which one of them may set. Or
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
+    - ``buffers``, the files of the large buffers that belong to it, in the same folder;
     - ``unpicklable``: names that can't travel, with the reason;
     - ``after``: ``[token, [name, …], [name, …]]`` for each job whose names the cell needs, the oldest first;
       the second names are inputs of that job that this one gets as well, the same objects;
@@ -131,9 +133,12 @@ def capture(
         return {"waits": sorted(waits)}
     instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
     travelling = sorted(wanted - (set(pending) - set(instead)))
+    large = Buffers(objects)
     dumped, path = store(
         objects,
-        lambda file: pickling.dump_namespace(namespace, travelling, file, mapped_names, instead),
+        lambda file: pickling.dump_namespace(
+            namespace, travelling, file, mapped_names, instead, keep=large.keep
+        ),
     )
     late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
     pending |= {name: namespace[name] for name in late}
@@ -147,9 +152,12 @@ def capture(
     comparison: dict[str, Any] = {}
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
-        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
+        comparison = inputs.compared(
+            namespace, wanted - others, after, instead, transformed, others, large.digest
+        )
     return {
         "namespace": path,
+        "buffers": sorted(os.path.join(objects, name) for name in dumped.kept),
         "names": dumped.sizes,
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
         "after": after,
@@ -268,12 +276,13 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    if not pickling.verify(path, key, signature):
-        return _refused(owned, "the result file isn't what the job wrote (its signature is wrong)")
     referred = {name: placeholders.became(value) for name, value in _sent.pop(token, {}).items()}
     try:
         with open(path, "rb") as file:
-            arrived = dict(pickling.load_pairs(file, namespace, referred))
+            reader = sealed.Reader(file, key, signature)
+            arrived = dict(pickling.load_pairs(reader.stream, namespace, referred, reader.fetch))
+    except sealed.NotGenuineError as error:
+        return _refused(owned, f"the result file isn't what the job wrote ({error})")
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     return _taken(token, owned, arrived, sent)
@@ -296,11 +305,11 @@ def deliver_map(
     owned = placeholders.owned(namespace, token)
     found: list[items.Result] = []
     for path, signature in results:
-        if not pickling.verify(path, key, signature):
-            return _refused(owned, f"{path} isn't what the job wrote (its signature is wrong)")
         try:
             with open(path, "rb") as file:
-                found += items.read(file, namespace)
+                found += items.read(sealed.Reader(file, key, signature), namespace)
+        except sealed.NotGenuineError as error:
+            return _refused(owned, f"{path} isn't what the job wrote ({error})")
         except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
             return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     arrived = mapped.collected(found, lost, count, _placed.get(token, frozenset()))
@@ -356,7 +365,7 @@ def _as_sent(names: set[str], sent: str) -> set[str]:
     namespace = _namespace()
     then: dict[str, Any] = {}
     with open(sent, "rb") as file:
-        pickling.load_namespace(file, then)
+        pickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
     return {
         name
         for name in names & set(then)

@@ -159,7 +159,8 @@ def _condor(
     fields = {
         "folder": str(folder),
         "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
-                        str(folder / "key"), *mapped, *(one["file"] for one in described["inputs"])],
+                        *described["buffers"], str(folder / "key"), *mapped,
+                        *(one["file"] for one in described["inputs"])],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",

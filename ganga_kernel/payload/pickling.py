@@ -1,6 +1,6 @@
 """Namespaces to files and back: what travels to a job, and what comes back.
 
-One pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
+A pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
 header ``(name, reason)`` alone if the value can't be pickled, or ``(name, False)`` if the name is to
 be deleted; last ``(None, sources)``. It is
 written by one pickler, so that aliases stay aliases over all names. Nothing of ours is pickled by
@@ -9,6 +9,9 @@ reference, because the two sides import this package under different names.
 Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
 that their code names are dumped as names in their own right.
+
+Large buffers, such as an array's numbers, may lie beside the stream (see `buffers`): a persistent id
+says where.
 
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
@@ -26,17 +29,15 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
-import hashlib
-import hmac
 import importlib
 import pickle
 import sys
 import types
-from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import sources
+from . import buffers, sources
+from .sealed import NotGenuineError
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -55,13 +56,12 @@ __all__ = [
     "owner_of",
     "plain_pickler",
     "reason_of",
-    "sign",
-    "verify",
 ]
 
-_FORMAT = ("ganga-kernel namespace", 2)
+_FORMAT = ("ganga-kernel namespace", 3)
 _NAMESPACE_ID = "ganga-kernel namespace"
 _REFERENCE = "ganga-kernel input"
+_BUFFER = "ganga-kernel buffer"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
 #: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
@@ -105,11 +105,13 @@ class Dumped(NamedTuple):
         several names share counts for the first of them
     unpicklable: by name, why its value can't be pickled
     referred: names of the reader's that it refers to
+    kept: what `keep` returned for the buffers that it needs
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
     referred: set[str]
+    kept: set[Any]
 
 
 def dump_namespace(
@@ -120,6 +122,7 @@ def dump_namespace(
     instead: Mapping[str, Any] = MappingProxyType({}),
     gone: Iterable[str] = (),
     references: Mapping[int, str] = MappingProxyType({}),
+    keep: Callable[[memoryview], Any] | None = None,
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -137,17 +140,19 @@ def dump_namespace(
     instead: values to write in the place of the namespace's, also of names that aren't bound there
     gone: names that the reader is to delete
     references: by identity, objects that the reader has, and their names there
+    keep: stores a large buffer elsewhere, and returns what the reader is to `fetch` it by; None for a file
+        that is to hold all
 
     Raises
     ------
     DependencyError: cloudpickle is missing or too old.
-    OSError: the file can't be written.
+    OSError: the file can't be written, or a buffer can't be stored.
     """
     start = file.tell()
     bound = [name for name in names if name in namespace or name in instead]
     plan = _Plan(namespace, bound, skip, instead, references)
     while True:
-        dumped = _dump_once(plan, file, gone)
+        dumped = _dump_once(plan, _Sink(file, keep), gone)
         if dumped is not None:
             return dumped
         file.seek(start)
@@ -159,6 +164,7 @@ def load_namespace(
     namespace: dict[str, Any],
     names: frozenset[str] | None = None,
     referred: Mapping[str, Any] = MappingProxyType({}),
+    fetch: Callable[[Any], memoryview] | None = None,
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -168,14 +174,16 @@ def load_namespace(
     ----------
     names: those that are wanted; None for all
     referred: what the stream refers to by name
+    fetch: finds a buffer that lies beside the stream
 
     Raises
     ------
     LoadError: a value, or the stream, can't be unpickled.
+    NotGenuineError: `file` or `fetch` says so.
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace, referred):
+    for name, value in load_pairs(file, namespace, referred, fetch):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -187,7 +195,10 @@ def load_namespace(
 
 
 def load_pairs(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    referred: Mapping[str, Any] = MappingProxyType({}),
+    fetch: Callable[[Any], memoryview] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
@@ -196,7 +207,7 @@ def load_pairs(
     does.
     """
     import_cloudpickle()
-    unpickler = _Unpickler(file, namespace, referred)
+    unpickler = _Unpickler(file, namespace, referred, fetch)
     if _load(unpickler, namespace, None) != _FORMAT:
         raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
     while True:
@@ -210,20 +221,6 @@ def load_pairs(
             value = GONE if rest is False else Unavailable(name, rest)
         unpickler.change_class(value)
         yield name, value
-
-
-def sign(path: str | Path, key: str) -> str:
-    """The HMAC-SHA256 of a file, in hexadecimal; `key` is hexadecimal too."""
-    signature = hmac.new(bytes.fromhex(key.strip()), digestmod=hashlib.sha256)
-    with Path(path).open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            signature.update(block)
-    return signature.hexdigest()
-
-
-def verify(path: str | Path, key: str, signature: str) -> bool:
-    """Whether `signature` is that of the file as it is now."""
-    return hmac.compare_digest(sign(path, key).encode(), signature.encode())
 
 
 class _Plan:
@@ -299,10 +296,9 @@ class _Plan:
         return (1 if isinstance(value, (types.FunctionType, type)) else 2), name
 
 
-def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | None:
+def _dump_once(plan: _Plan, sink: _Sink, gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
-    sink = _Sink(file)
-    pickler: Any = _pickler_class()(sink, plan)
+    pickler: Any = _pickler_class()(sink, plan, keep=sink.keep)
     sizes: dict[str, int] = {}
     pickler.dump(_FORMAT)
     for name in plan.order():
@@ -331,7 +327,7 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
         pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred)
+    return Dumped(written, plan.unpicklable, pickler.referred, sink.kept)
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -372,11 +368,12 @@ def _describe(error: BaseException) -> str:
 
 
 class _Sink:
-    """Counts what is written, and remembers a failure of the file itself."""
+    """Counts what is written, and remembers a failure of the files themselves."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], keep: Callable[[memoryview], Any] | None) -> None:
+        self._file, self._keep = file, keep
         self.written = 0
+        self.kept: set[Any] = set()
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -388,6 +385,20 @@ class _Sink:
         size = memoryview(data).nbytes
         self.written += size
         return size
+
+    def keep(self, buffer: pickle.PickleBuffer) -> Any:
+        """Store a large buffer beside the stream, and return its persistent id; None if it isn't large."""
+        if self._keep is None or memoryview(buffer).nbytes < buffers.LARGE:
+            return None
+        raw = buffer.raw()
+        try:
+            place = self._keep(raw)
+        except OSError as error:
+            self.failure = error
+            raise
+        self.kept.add(place)
+        self.written += raw.nbytes
+        return _BUFFER, place, raw.readonly
 
 
 def import_cloudpickle() -> Any:
@@ -423,9 +434,9 @@ def _pickler_class() -> Any:
         """Pickles values of a namespace, and notes the globals that the notebook's code refers
         to."""
 
-        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None) -> None:
+        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None, keep: Any = None) -> None:
             super().__init__(file, protocol=5, buffer_callback=take_buffer)
-            self._plan = plan
+            self._plan, self._keep = plan, keep
             self._namespace = plan.namespace
             # cloudpickle pickles this in the place of the functions' globals. (Not empty: it would
             # fill it.)
@@ -441,6 +452,8 @@ def _pickler_class() -> Any:
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
                 return _NAMESPACE_ID
+            if type(obj) is pickle.PickleBuffer and self._keep is not None:
+                return self._keep(obj)
             name = self._plan.references.get(id(obj))
             if name is None:
                 return None
@@ -524,9 +537,15 @@ class _Unpickler(pickle.Unpickler):
     class that comes back as a name of its own is changed.
     """
 
-    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        namespace: dict[str, Any],
+        referred: Mapping[str, Any],
+        fetch: Callable[[Any], memoryview] | None,
+    ) -> None:
         super().__init__(file)
-        self._namespace, self._referred = namespace, referred
+        self._namespace, self._referred, self._fetch = namespace, referred, fetch
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
         #: Classes that are here already, and how to set their attributes, by id.
         self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
@@ -536,6 +555,9 @@ class _Unpickler(pickle.Unpickler):
             return self._namespace
         if isinstance(pid, tuple) and pid[0] == _REFERENCE and pid[1] in self._referred:
             return self._referred[pid[1]]
+        if isinstance(pid, tuple) and pid[0] == _BUFFER and self._fetch is not None:
+            buffer = self._fetch(pid[1])
+            return buffer.toreadonly() if pid[2] else buffer
         raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
 
     def find_class(self, module: str, name: str) -> Any:
@@ -575,6 +597,8 @@ def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) ->
     before = namespace.get("__builtins__", missing)
     try:
         return unpickler.load()
+    except NotGenuineError:
+        raise
     except Exception as error:
         raise LoadError(name, error) from error
     finally:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator, Sequence
 
-from . import environment, imports, items, pickling, result, seeds, stdin
+from . import buffers, environment, imports, items, pickling, result, sealed, seeds, stdin
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
@@ -105,9 +105,11 @@ class Payload:
         """Run this task's items. The result file grows item by item: it counts once the end event tells
         its size."""
         try:
-            with self._result_file.open("wb") as file:
-                error = chunk.run(self._task, file)
-            written = result.describe(self._result_file, key)
+            with self._result_file.open("wb", buffering=0) as file:
+                writer = sealed.Writer(file)
+                error = chunk.run(self._task, writer)
+                signature = writer.seal(key)
+            written = result.describe(self._result_file, signature)
         except OSError as problem:
             raise self._no_result(problem) from problem
         except pickling.DependencyError as problem:
@@ -158,7 +160,8 @@ class Payload:
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace))
+        fetch = buffers.beside(job.namespace)
+        self._load_file(job.namespace, lambda file: pickling.load_namespace(file, namespace, fetch=fetch))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -184,7 +187,7 @@ class Payload:
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
-        except (pickling.LoadError, pickling.DependencyError) as error:
+        except (pickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
             raise PayloadError(
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)
