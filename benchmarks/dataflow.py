@@ -211,8 +211,9 @@ def _journey(one: Kernel, site: Site, code: str) -> _Journey:
     reader = one.execute("back")
     folder = cell.files.folder
     started, begun, over, ended = _times(folder)
-    Path(json.loads((folder / "job.json").read_text())["namespace"]).unlink()
-    (folder / "0.result").unlink()
+    job = json.loads((folder / "job.json").read_text())
+    for path in (job["namespace"], *job["buffers"], folder / "0.result"):
+        Path(path).unlink()
     return _Journey(cell.prompt - cell.sent, begun - started, ended - over, reader.sent + reader.took - ended)
 
 

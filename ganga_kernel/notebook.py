@@ -481,6 +481,7 @@ class Notebook:
                 "source": cell.source,
                 "execution_count": asking.number,
                 "namespace": captured["namespace"],
+                "buffers": captured["buffers"],
                 "modules": captured["modules"],
                 "mutates": captured["mutates"],
                 "map": mapped,

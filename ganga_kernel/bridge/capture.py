@@ -13,7 +13,7 @@ from IPython import get_ipython
 from ..payload import pickling
 from . import aliases as aliased
 from . import awaited, effects, history, inputs, mapped, modules, names, placeholders, reach, usermodules
-from .objects import store
+from .objects import Buffers, store
 from .placeholders import UNBOUND
 
 #: Environment variables that don't travel: they look like secrets, or belong to this very process.
@@ -80,6 +80,7 @@ def capture(
     which one of them may set. Or
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
+    - ``buffers``, the files of the large buffers that belong to it, in the same folder;
     - ``unpicklable``: names that can't travel, with the reason;
     - ``modules``, the archive of the user's own modules that it may import, None if there are none;
       ``refused``: those that can't travel, with the reason; ``edited``: those edited after their import here;
@@ -112,9 +113,12 @@ def capture(
         return {"waits": sorted(waits)}
     instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
     travelling = sorted(wanted - (set(pending) - set(instead)))
+    large = Buffers(objects)
     dumped, path = store(
         objects,
-        lambda file: pickling.dump_namespace(namespace, travelling, file, mapped_names, instead),
+        lambda file: pickling.dump_namespace(
+            namespace, travelling, file, mapped_names, instead, keep=large.keep
+        ),
     )
     late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
     pending |= {name: namespace[name] for name in late}
@@ -131,11 +135,12 @@ def capture(
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
         comparison = inputs.compared(
-            namespace, wanted - others, after, instead, transformed, others, shipped.state
+            namespace, wanted - others, after, instead, transformed, others, shipped.state, large.digest
         )
     return {
         "namespace": path,
         "names": dumped.sizes,
+        "buffers": sorted(os.path.join(objects, name) for name in dumped.kept),
         "modules": shipped.path,
         "refused": dict(shipped.refused),
         "edited": list(shipped.edited),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, items, pickling
+from ..payload import buffers, changes, items, pickling, sealed
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
 from .placeholders import UNBOUND
@@ -80,12 +80,13 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    if not pickling.verify(path, key, signature):
-        return _refused(owned, "the result file isn't what the job wrote (its signature is wrong)")
     referred = {name: placeholders.became(value) for name, value in awaited.of(token).sent.items()}
     try:
         with open(path, "rb") as file:
-            arrived = pickling.load_all(file, namespace, referred)
+            reader = sealed.Reader(file, key, signature)
+            arrived = pickling.load_all(reader.stream, namespace, referred, reader.fetch)
+    except sealed.NotGenuineError as error:
+        return _refused(owned, f"the result file isn't what the job wrote ({error})")
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     return _taken(token, owned, arrived, sent)
@@ -107,12 +108,11 @@ def deliver_map(
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
     job = awaited.of(token)
-    for path, key, signature in itertools.chain(*results):
-        if not pickling.verify(path, key, signature):
-            return _refused(owned, f"{path} isn't what the job wrote (its signature is wrong)")
     try:
-        found = mapped.newest([_read([path for path, *_ in of_job], namespace) for of_job in results])
+        found = mapped.newest([_read(of_job, namespace) for of_job in results])
         arrived = mapped.collected(found, lost, count, job.names, job.merges)
+    except sealed.NotGenuineError as error:
+        return _refused(owned, f"a result file isn't what the job wrote ({error})")
     except mapped.MapError as error:
         return _refused(owned, str(error))
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
@@ -120,11 +120,16 @@ def deliver_map(
     return _taken(token, owned, arrived, sent)
 
 
-def _read(paths: list[str], namespace: dict[str, Any]) -> Iterator[items.Result]:
-    """What the items of a job left, in the order of its tasks."""
-    for path in paths:
+def _read(results: list[tuple[str, str, str]], namespace: dict[str, Any]) -> Iterator[items.Result]:
+    """What the items of a job left, in the order of its tasks.
+
+    Parameters
+    ----------
+    results: see `deliver_map`
+    """
+    for path, key, signature in results:
         with open(path, "rb") as file:
-            yield from items.read(file, namespace)
+            yield from items.read(sealed.Reader(file, key, signature), namespace)
 
 
 def _taken(
@@ -175,7 +180,7 @@ def _as_sent(names: set[str], sent: str) -> set[str]:
     namespace = _namespace()
     then: dict[str, Any] = {}
     with open(sent, "rb") as file:
-        pickling.load_namespace(file, then)
+        pickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
     return {
         name
         for name in names & set(then)

@@ -278,7 +278,7 @@ def _files(folder: Path, spool: Path) -> list[Path]:
     inputs = (one["file"] for one in described["inputs"])
     modules = [described["modules"]] if described["modules"] else []
     own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
-    return [*own, *map(Path, [described["namespace"], *mapped, *modules, *inputs])]
+    return [*own, *map(Path, [described["namespace"], *described["buffers"], *mapped, *modules, *inputs])]
 
 
 def _megabytes(asked: int | None) -> int | None:

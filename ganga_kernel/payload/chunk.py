@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import IO, Any, Callable
+from typing import Any, Callable
 
 from . import items, pickling, result, seeds
 from .events import EventStream
 from .job import Job, Mapped
 from .outputs import Outputs
+from .sealed import Writer
 
 
 class Chunk:
@@ -38,7 +39,7 @@ class Chunk:
         self._load, self._ran = load, ran
         self._folder = os.getcwd()
 
-    def run(self, task: int, file: IO[bytes]) -> dict[str, Any] | None:
+    def run(self, task: int, file: Writer) -> dict[str, Any] | None:
         """Run a task's items, one after the other, and write what they leave to a result file.
 
         Returns
@@ -52,7 +53,7 @@ class Chunk:
             first = first or error
         return first
 
-    def _run(self, item: int, file: IO[bytes]) -> dict[str, Any] | None:
+    def _run(self, item: int, file: Writer) -> dict[str, Any] | None:
         os.chdir(self._folder)
         self._runner.renew()
         pickling.forget_classes()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Iterable, Iterator, NamedTuple
 
 from . import pickling
+from .sealed import Reader, Writer
 
 _PLACE = struct.Struct("<Q")
 _HEADER = struct.Struct("<Q?")
@@ -77,13 +78,13 @@ def load(path: Path, item: int, namespace: dict[str, Any]) -> None:
         pickling.load_namespace(file, namespace)
 
 
-def append(file: IO[bytes], item: int, namespace: dict[str, Any], names: Iterable[str]) -> None:
+def append(file: Writer, item: int, namespace: dict[str, Any], names: Iterable[str]) -> None:
     """Append what an item bound to a result file."""
     _append(file, item, True, namespace, names)
 
 
 def append_failure(
-    file: IO[bytes], item: int, namespace: dict[str, Any], exception: BaseException | None,
+    file: Writer, item: int, namespace: dict[str, Any], exception: BaseException | None,
     error: dict[str, Any],
 ) -> None:  # fmt: skip
     """Append what an item raised to a result file: the exception, or what reads like it.
@@ -104,22 +105,24 @@ def like(error: dict[str, Any]) -> BaseException:
     return made
 
 
-def read(file: io.BufferedReader, namespace: dict[str, Any]) -> Iterator[Result]:
+def read(file: Reader, namespace: dict[str, Any]) -> Iterator[Result]:
     """The results in a file; functions of the notebook live in `namespace`.
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_all` does.
+    LoadError, DependencyError, NotGenuineError: as `pickling.load_all` does.
     """
-    while file.peek(1):
-        item, good = _next(file, _HEADER)
-        values = pickling.load_all(file, namespace)
+    stream: Any = file.stream
+    while stream.peek(1):
+        item, good = _next(stream, _HEADER)
+        values = pickling.load_all(stream, namespace, fetch=file.fetch)
         yield Result(item, values, None) if good else Result(item, {}, values[_EXCEPTION])
 
 
-def _append(file: IO[bytes], item: int, good: bool, namespace: dict[str, Any], names: Iterable[str]) -> None:
+def _append(file: Writer, item: int, good: bool, namespace: dict[str, Any], names: Iterable[str]) -> None:
     file.write(_HEADER.pack(item, good))
-    pickling.dump_namespace(namespace, names, file, frozenset(namespace).difference(names))
+    stream: Any = file
+    pickling.dump_namespace(namespace, names, stream, frozenset(namespace).difference(names), keep=file.keep)
     file.flush()  # a child that a later item forks must not hold a part of it
 
 

@@ -1,6 +1,6 @@
 """Namespaces to files and back: what travels to a job, and what comes back.
 
-One pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
+A pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
 header ``(name, reason)`` alone if the value can't be pickled, or ``(name, False)`` if the name is to
 be deleted; last ``(None, sources)``. It is
 written by one pickler, so that aliases stay aliases over all names. Nothing of ours is pickled by
@@ -10,6 +10,9 @@ Functions of the notebook refer to its namespace by a persistent id. So they sha
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
 that their code names are dumped as names in their own right. In the same way a function that a module
 made (a closure, a decorated function) lives in that module as it is imported there.
+
+Large buffers, such as an array's numbers, may lie beside the stream (see `buffers`): a persistent id
+says where.
 
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
@@ -27,18 +30,16 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
-import hashlib
-import hmac
 import importlib
 import pickle
 import sys
 import types
-from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import imports, lenient, sources
+from . import buffers, imports, lenient, sources
 from .reductions import reduction
+from .sealed import NotGenuineError
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
@@ -58,13 +59,12 @@ __all__ = [
     "owner_of",
     "plain_pickler",
     "reason_of",
-    "sign",
-    "verify",
 ]
 
-_FORMAT = ("ganga-kernel namespace", 2)
+_FORMAT = ("ganga-kernel namespace", 3)
 _NAMESPACE_ID = "ganga-kernel namespace"
 _REFERENCE = "ganga-kernel input"
+_BUFFER = "ganga-kernel buffer"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
 #: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
@@ -109,12 +109,14 @@ class Dumped(NamedTuple):
     unpicklable: by name, why its value can't be pickled
     referred: names of the reader's that it refers to
     modules: modules that loading it imports, and those that its functions may import
+    kept: what `keep` returned for the buffers that it needs
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
     referred: set[str]
     modules: set[str]
+    kept: set[Any]
 
 
 def dump_namespace(
@@ -125,6 +127,7 @@ def dump_namespace(
     instead: Mapping[str, Any] = MappingProxyType({}),
     gone: Iterable[str] = (),
     references: Mapping[int, str] = MappingProxyType({}),
+    keep: Callable[[memoryview], Any] | None = None,
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -142,17 +145,19 @@ def dump_namespace(
     instead: values to write in the place of the namespace's, also of names that aren't bound there
     gone: names that the reader is to delete
     references: by identity, objects that the reader has, and their names there
+    keep: stores a large buffer elsewhere, and returns what the reader is to `fetch` it by; None for a file
+        that is to hold all
 
     Raises
     ------
     DependencyError: cloudpickle is missing or too old.
-    OSError: the file can't be written.
+    OSError: the file can't be written, or a buffer can't be stored.
     """
     start = file.tell()
     bound = [name for name in names if name in namespace or name in instead]
     plan = _Plan(namespace, bound, skip, instead, references)
     while True:
-        dumped = _dump_once(plan, file, gone)
+        dumped = _dump_once(plan, _Sink(file, keep), gone)
         if dumped is not None:
             return dumped
         file.seek(start)
@@ -165,6 +170,7 @@ def load_namespace(
     names: frozenset[str] | None = None,
     referred: Mapping[str, Any] = MappingProxyType({}),
     strictly: bool = True,
+    fetch: Callable[[Any], memoryview] | None = None,
 ) -> list[str]:
     """Load names into a namespace, one after the other, and return them.
 
@@ -176,14 +182,16 @@ def load_namespace(
     referred: what the stream refers to by name
     strictly: whether a value that can't be unpickled is an error; else what can't be made of it becomes an
         `Unavailable`
+    fetch: finds a buffer that lies beside the stream
 
     Raises
     ------
     LoadError: a value, or the stream, can't be unpickled.
+    NotGenuineError: `file` or `fetch` says so.
     DependencyError: cloudpickle is missing or too old.
     """
     loaded = []
-    for name, value in load_pairs(file, namespace, referred, strictly):
+    for name, value in load_pairs(file, namespace, referred, strictly, fetch):
         if names is not None and name not in names:
             continue
         if value is GONE:
@@ -199,6 +207,7 @@ def load_pairs(
     namespace: dict[str, Any],
     referred: Mapping[str, Any] = MappingProxyType({}),
     strictly: bool = True,
+    fetch: Callable[[Any], memoryview] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) pairs without storing them; functions of the notebook live in
     `namespace`. The value of a name that is to be deleted is `GONE`.
@@ -207,7 +216,7 @@ def load_pairs(
     does.
     """
     import_cloudpickle()
-    unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred)
+    unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred, fetch)
     if _load(unpickler, namespace, None) != _FORMAT:
         raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
     while True:
@@ -225,7 +234,10 @@ def load_pairs(
 
 
 def load_all(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any] = MappingProxyType({})
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    referred: Mapping[str, Any] = MappingProxyType({}),
+    fetch: Callable[[Any], memoryview] | None = None,
 ) -> dict[str, Any]:
     """All names of a stream and their values, not stored, as `load_pairs` yields them.
 
@@ -233,32 +245,19 @@ def load_all(
 
     Raises
     ------
-    LoadError, DependencyError: as `load_namespace` does; `LoadError` only if the stream is damaged.
+    LoadError, NotGenuineError, DependencyError: as `load_namespace` does; `LoadError` only if the stream is
+        damaged.
     """
     start = file.tell()
     classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
     known = set(classes)
     try:
-        return dict(load_pairs(file, namespace, referred))
+        return dict(load_pairs(file, namespace, referred, fetch=fetch))
     except LoadError:
         for new in set(classes) - known:  # one may be half made
             classes.pop(new, None)
         file.seek(start)
-        return dict(load_pairs(file, namespace, referred, strictly=False))
-
-
-def sign(path: str | Path, key: str) -> str:
-    """The HMAC-SHA256 of a file, in hexadecimal; `key` is hexadecimal too."""
-    signature = hmac.new(bytes.fromhex(key.strip()), digestmod=hashlib.sha256)
-    with Path(path).open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            signature.update(block)
-    return signature.hexdigest()
-
-
-def verify(path: str | Path, key: str, signature: str) -> bool:
-    """Whether `signature` is that of the file as it is now."""
-    return hmac.compare_digest(sign(path, key).encode(), signature.encode())
+        return dict(load_pairs(file, namespace, referred, strictly=False, fetch=fetch))
 
 
 class _Plan:
@@ -334,10 +333,9 @@ class _Plan:
         return (1 if isinstance(value, (types.FunctionType, type)) else 2), name
 
 
-def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | None:
+def _dump_once(plan: _Plan, sink: _Sink, gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
-    sink = _Sink(file)
-    pickler: Any = _pickler_class()(sink, plan)
+    pickler: Any = _pickler_class()(sink, plan, keep=sink.keep)
     sizes: dict[str, int] = {}
     pickler.dump(_FORMAT)
     for name in plan.order():
@@ -366,7 +364,7 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
         pickler.dump((name, False))
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred, pickler.modules)
+    return Dumped(written, plan.unpicklable, pickler.referred, pickler.modules, sink.kept)
 
 
 def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
@@ -414,11 +412,12 @@ class _Globals:
 
 
 class _Sink:
-    """Counts what is written, and remembers a failure of the file itself."""
+    """Counts what is written, and remembers a failure of the files themselves."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], keep: Callable[[memoryview], Any] | None) -> None:
+        self._file, self._keep = file, keep
         self.written = 0
+        self.kept: set[Any] = set()
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -430,6 +429,20 @@ class _Sink:
         size = memoryview(data).nbytes
         self.written += size
         return size
+
+    def keep(self, buffer: pickle.PickleBuffer) -> Any:
+        """Store a large buffer beside the stream, and return its persistent id; None if it isn't large."""
+        if self._keep is None or memoryview(buffer).nbytes < buffers.LARGE:
+            return None
+        raw = buffer.raw()
+        try:
+            place = self._keep(raw)
+        except OSError as error:
+            self.failure = error
+            raise
+        self.kept.add(place)
+        self.written += raw.nbytes
+        return _BUFFER, place, raw.readonly
 
 
 def import_cloudpickle() -> Any:
@@ -465,9 +478,9 @@ def _pickler_class() -> Any:
         """Pickles values of a namespace, and notes the globals that the notebook's code refers
         to."""
 
-        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None) -> None:
+        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None, keep: Any = None) -> None:
             super().__init__(file, protocol=5, buffer_callback=take_buffer)
-            self._plan = plan
+            self._plan, self._keep = plan, keep
             self._namespace = plan.namespace
             # cloudpickle pickles this in the place of the functions' globals. (Not empty: it would
             # fill it.)
@@ -487,6 +500,8 @@ def _pickler_class() -> Any:
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
                 return _NAMESPACE_ID
+            if type(obj) is pickle.PickleBuffer and self._keep is not None:
+                return self._keep(obj)
             name = self._plan.references.get(id(obj))
             if name is None:
                 return None
@@ -637,9 +652,15 @@ class _Resolving:
     class that comes back as a name of its own is changed.
     """
 
-    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        namespace: dict[str, Any],
+        referred: Mapping[str, Any],
+        fetch: Callable[[Any], memoryview] | None,
+    ) -> None:
         super().__init__(file)  # type: ignore[call-arg]
-        self._namespace, self._referred = namespace, referred
+        self._namespace, self._referred, self._fetch = namespace, referred, fetch
         self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
         #: Classes that are here already, and how to set their attributes, by id.
         self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
@@ -649,6 +670,9 @@ class _Resolving:
             return self._namespace
         if isinstance(pid, tuple) and pid[0] == _REFERENCE and pid[1] in self._referred:
             return self._referred[pid[1]]
+        if isinstance(pid, tuple) and pid[0] == _BUFFER and self._fetch is not None:
+            buffer = self._fetch(pid[1])
+            return buffer.toreadonly() if pid[2] else buffer
         raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
 
     def find_class(self, module: str, name: str) -> Any:
@@ -696,6 +720,8 @@ def _load(unpickler: Any, namespace: dict[str, Any], name: str | None) -> Any:
     before = namespace.get("__builtins__", missing)
     try:
         return unpickler.load()
+    except NotGenuineError:
+        raise
     except Exception as error:
         raise LoadError(name, error) from error
     finally:

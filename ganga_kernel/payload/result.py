@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, Iterable, NamedTuple
 
-from . import changes, pickling
+from . import changes, pickling, sealed
 
 _MISSING = object()
 _PLACE = struct.Struct(">Q")
@@ -119,20 +119,23 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     skip = frozenset(namespace).difference(left.names)
     handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=str(path.parent))
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            writer: Any = sealed.Writer(file)
             dumped = pickling.dump_namespace(
-                namespace, left.names, file, skip, gone=left.deleted, references=left.unchanged
+                namespace, left.names, writer, skip, gone=left.deleted, references=left.unchanged,
+                keep=writer.keep,
+            )  # fmt: skip
+            end = writer.tell()
+            pickling.dump_namespace(
+                namespace, sorted(dumped.referred), writer, frozenset(namespace), keep=writer.keep
             )
-            end = file.tell()
-            pickling.dump_namespace(namespace, sorted(dumped.referred), file, frozenset(namespace))
-            file.write(_PLACE.pack(end))
-        signature = pickling.sign(temporary, key)
-        size = Path(temporary).stat().st_size
+            writer.write(_PLACE.pack(end))
+            signature = writer.seal(key)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
         raise
-    return {"file": path.name, "size": size, "signature": signature}
+    return describe(path, signature)
 
 
 def load(
@@ -148,19 +151,25 @@ def load(
     ----------
     same: inputs of that cell that are the same objects in this namespace, under the same names
     strictly: see `pickling.load_namespace`
+
+    Raises
+    ------
+    LoadError, DependencyError, NotGenuineError: as `pickling.load_namespace` does.
     """
-    file.seek(-_PLACE.size, os.SEEK_END)
-    (place,) = _PLACE.unpack(file.read())
-    file.seek(place)
-    referred = dict(pickling.load_pairs(file, namespace, strictly=strictly))
+    reader = sealed.Reader(file)  # the broker has verified it
+    stream: Any = reader.stream
+    stream.seek(-_PLACE.size, os.SEEK_END)
+    (place,) = _PLACE.unpack(stream.read())
+    stream.seek(place)
+    referred = dict(pickling.load_pairs(stream, namespace, strictly=strictly, fetch=reader.fetch))
     referred.update((name, namespace[name]) for name in same if name in namespace)
-    file.seek(0)
-    pickling.load_namespace(file, namespace, frozenset(names), referred, strictly)
+    stream.seek(0)
+    pickling.load_namespace(stream, namespace, frozenset(names), referred, strictly, reader.fetch)
 
 
-def describe(path: Path, key: str) -> dict[str, Any]:
+def describe(path: Path, signature: str) -> dict[str, Any]:
     """What the end event says about a result file that is whole."""
-    return {"file": path.name, "size": path.stat().st_size, "signature": pickling.sign(path, key)}
+    return {"file": path.name, "size": path.stat().st_size, "signature": signature}
 
 
 def write_empty(path: Path) -> None:

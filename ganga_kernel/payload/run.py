@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
-from . import environment, imports, items, pickling, result, seeds, shipped, stdin
+from . import buffers, environment, imports, items, pickling, result, sealed, seeds, shipped, stdin
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
@@ -108,9 +108,11 @@ class Payload:
         """Run this task's items. The result file grows item by item: it counts once the end event tells
         its size."""
         try:
-            with self._result_file.open("wb") as file:
-                error = chunk.run(self._task, file)
-            written = result.describe(self._result_file, key)
+            with self._result_file.open("wb", buffering=0) as file:
+                writer = sealed.Writer(file)
+                error = chunk.run(self._task, writer)
+                signature = writer.seal(key)
+            written = result.describe(self._result_file, signature)
         except OSError as problem:
             raise self._no_result(problem) from problem
         except pickling.DependencyError as problem:
@@ -170,7 +172,8 @@ class Payload:
 
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
-        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace))
+        fetch = buffers.beside(job.namespace)
+        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace, fetch=fetch))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -202,7 +205,7 @@ class Payload:
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
-        except (pickling.LoadError, pickling.DependencyError) as error:
+        except (pickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
             raise PayloadError(
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)

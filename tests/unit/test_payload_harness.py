@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganga_kernel.payload import archive, pickling
+from ganga_kernel.payload import archive, pickling, sealed
 
 EMPTY = {"__name__": "__main__"}
 
@@ -62,7 +62,8 @@ class Result:
         """The names that came back, loaded."""
         namespace = dict(EMPTY) if namespace is None else namespace
         with (self.folder / "0.result").open("rb") as file:
-            return dict(pickling.load_pairs(file, namespace))
+            reader = sealed.Reader(file, self.key, self.end["result"]["signature"])
+            return dict(pickling.load_pairs(reader.stream, namespace, fetch=reader.fetch))
 
 
 def prepare(
@@ -150,4 +151,4 @@ def test_thin_path(tmp_path: Path) -> None:
     written = result.end["result"]
     file = tmp_path / written["file"]
     assert written["file"] == "0.result" and written["size"] == file.stat().st_size
-    assert pickling.verify(file, result.key, written["signature"])
+    assert sealed.verify(file, result.key, written["signature"])

@@ -10,7 +10,7 @@ import pytest
 from test_payload_harness import EMPTY, Result, run_cell
 from test_payload_plain import BARE
 
-from ganga_kernel.payload import items, pickling
+from ganga_kernel.payload import items, pickling, sealed
 
 
 def run_map(
@@ -35,9 +35,9 @@ def results(result: Result, namespace: dict[str, Any] | None = None) -> list[ite
     written = result.end["result"]
     path = result.folder / written["file"]
     assert written["size"] == path.stat().st_size
-    assert pickling.verify(path, result.key, written["signature"])
     with path.open("rb") as file:
-        return list(items.read(file, dict(EMPTY) if namespace is None else namespace))
+        reader = sealed.Reader(file, result.key, written["signature"])
+        return list(items.read(reader, dict(EMPTY) if namespace is None else namespace))
 
 
 def told(result: Result) -> list[tuple[Any, ...]]:

@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from ganga_kernel.payload import pickling
 from ganga_kernel.payload.pickling import Unavailable, UnavailableError
 
-KEY = "00ff" * 16
-
 
 def notebook(source: str = "") -> dict[str, Any]:
     """A namespace in which a notebook's cells have run."""
@@ -535,23 +533,6 @@ def test_truncated_stream_names_what_is_lost() -> None:
     with pytest.raises(pickling.LoadError, match="the value of b can't be unpickled") as caught:
         pickling.load_namespace(io.BytesIO(data[:-500]), there)
     assert caught.value.name == "b" and there == {"a": 1}
-
-
-def test_signature(tmp_path: Path) -> None:
-    import hashlib
-    import hmac
-
-    path = tmp_path / "f"
-    path.write_bytes(b"content" * 300_000)
-    signature = pickling.sign(path, KEY)
-    expected = hmac.new(bytes.fromhex(KEY), path.read_bytes(), hashlib.sha256).hexdigest()
-    assert signature == expected and pickling.sign(str(path), KEY + "\n") == expected
-    assert pickling.verify(path, KEY, signature)
-    assert not pickling.verify(path, KEY, signature[:-1] + "x")
-    assert not pickling.verify(path, KEY, "ä")
-    assert not pickling.verify(path, "11" * 32, signature)
-    path.write_bytes(b"content")
-    assert not pickling.verify(path, KEY, signature)
 
 
 def test_missing_or_old_cloudpickle_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
