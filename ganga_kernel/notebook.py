@@ -1,4 +1,4 @@
-"""What the grid kernel does for one notebook: batch cells to jobs, pending names, waiting, delivery.
+"""What the grid kernel does for one notebook: batch cells to jobs, pending names, waiting.
 
 It knows cells, names and outputs; how a message travels is the kernel's business (`Screen`), how a backend
 works is the broker's. Everything here runs in the grid kernel's event loop, but for `Notebook.admit` and
@@ -14,31 +14,26 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import dryrun, failures, itemview, logs, maps, options, panel, reattach
-from .broker.client import BrokerClient, Event
+from . import dryrun, failures, jobrequest, logs, maps, options, panel, reattach
+from .broker.client import BrokerClient
 from .calls import Bridge
 from .cells import LiveCell, Screen
 from .errors import BrokerError, CellError, GangaKernelError, SettingsError
 from .execution import Refusal
 from .failures import Failure, Interrupted, JobFailed
-from .options import Options, spell_size
+from .following import Following
+from .jobrequest import DEFAULT_BACKEND
+from .options import Options
 from .routing import BatchCell, route
 from .settings import GangaKernel
-from .spool import Spool, execution_count, remove, secret
+from .spool import Spool, execution_count, remove
 from .states import ended
 
 log = logging.getLogger(__name__)
 
-#: Bytes from which on the size of what travels is worth a sentence.
-_WORTH_SAYING = 1 << 20
-
-
-#: The embedded default: it needs no batch system.
-DEFAULT_BACKEND = "Local"
 _OFFER = (
     "An HTCondor schedd is in reach: %%batch --backend HTCondor sends a cell there, "
     "%batch --backend HTCondor all of this notebook's."
@@ -64,17 +59,14 @@ class Notebook:
 
     _bridge: Bridge
     _screen: Screen
+    _jobs: Following
 
     def __init__(self, settings: GangaKernel | SettingsError) -> None:
         self._given = settings
         #: Where the notebook is; empty where the front end doesn't tell.
         self._path = os.environ.get("JPY_SESSION_NAME", "")
         self._defaults = Options()
-        self._cells: dict[int, LiveCell] = {}
-        self._pending: set[str] = set()
         self._killed: set[int] = set()
-        #: Jobs whose results were taken, or couldn't be, of which the broker has yet to hear.
-        self._taken: dict[int, bool] = {}
         self._offered = False
         self._client: BrokerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,19 +76,20 @@ class Notebook:
     def join(self, bridge: Bridge, screen: Screen) -> None:
         """Give it its ways to the inner kernel and to the front end; to be called before `start`."""
         self._bridge, self._screen = bridge, screen
+        self._jobs = Following(bridge, screen, self._ask, self._spawn)
 
     def start(self) -> None:
         """Begin, in the running event loop: start the broker while the user still types."""
         self._loop = asyncio.get_running_loop()
         self._spawn(self._bridge.mount())
         if isinstance(self._given, GangaKernel):
-            self._client = BrokerClient(self._given, self._heard, self._lost)
+            self._client = BrokerClient(self._given, self._jobs.heard, self._jobs.lost)
             if self._given.start_broker:
                 self._spawn(self._warm_up(self._client))
 
     def forget(self) -> None:
         """The inner kernel is a new process: nothing is pending in its empty namespace."""
-        self._pending.clear()
+        self._jobs.pending.clear()
         self._bridge.forget()
         self._spawn(self._bridge.mount())
 
@@ -138,15 +131,18 @@ class Notebook:
             if not isinstance(cell, BatchCell):
                 return None
             chosen = self._options(cell)
-            identity = _identity(metadata, cell)
-            if chosen.map or any(live.cell == identity for live in self._cells.values()):
+            identity = jobrequest.identity_of(metadata, cell)
+            if chosen.map or any(live.cell == identity for live in self._jobs.cells.values()):
                 return None
             return {"source": cell.source, **self._how_to_capture(chosen, Spool(self._settings.spool))}
         except GangaKernelError:  # `run` meets it as well, and tells
             return None
 
     def _how_to_capture(self, chosen: Options, spool: Spool) -> dict[str, Any]:
-        return {"objects": str(spool.objects), "compare": reattach.has_identity(chosen, self._path)}
+        return {
+            "objects": str(spool.objects),
+            "compare": reattach.has_identity(chosen, self._path),
+        }
 
     async def evaluate(self, expressions: dict[str, str]) -> dict[str, Any]:
         """The user_expressions of a cell that was answered here."""
@@ -170,7 +166,7 @@ class Notebook:
         try:
             if captured is None or "waits" in captured:
                 if not chosen.dry_run:
-                    await self._supersede(_identity(asking.parent["metadata"], cell))
+                    await self._supersede(jobrequest.identity_of(asking.parent["metadata"], cell))
                 captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
             return failed.failure
@@ -193,7 +189,7 @@ class Notebook:
         ------
         BackendError: there is no such job, or nothing to run again.
         """
-        before = self._cells.get(number)
+        before = self._jobs.cells.get(number)
         if before is not None and ended(before.job["state"]):
             await self._until_ended(before)
         job = await self._broker.submit(
@@ -206,16 +202,16 @@ class Notebook:
         )
         if before is None or before.folder is None:
             hints = [f"It does once more what job {number} did; its names come when its cell is run again."]
-            live = self._cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
+            live = self._jobs.cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
         else:
             items = job["items"]
             which = f"{items['total']} of {items['of']} items of " if failed and items else ""
-            live = await self._at(job, asking.parent, [f"It runs {which}job {number} once more."])
+            live = await self._jobs.at(job, asking.parent, [f"It runs {which}job {number} once more."])
             live.sent, live.cell, live.after = before.sent, before.cell, before.after
             await self._place(
                 live, **{**before.placed, "number": asking.number, "replaces": before.job["token"]}
             )
-        self._spawn(self._follow(live))
+        self._spawn(self._jobs.follow(live))
         return await self._shown(live, chosen.over(self._all_defaults()), asking)
 
     async def _shown(self, live: LiveCell, chosen: Options, asking: Asking) -> Failure | None:
@@ -294,8 +290,8 @@ class Notebook:
         Interrupted: the user ended the wait.
         BackendError: there is no such job.
         """
-        waiting = [await self._live(number, asking) for number in numbers] or [
-            live for live in self._cells.values() if not live.ended.is_set()
+        waiting = [await self._jobs.guest(number, asking.parent) for number in numbers] or [
+            live for live in self._jobs.cells.values() if not live.ended.is_set()
         ]
         for live in waiting:
             await self._until_ended(live)
@@ -310,9 +306,9 @@ class Notebook:
         """
         from .controls import Controls
 
-        live = self._cells.get(number)
+        live = self._jobs.cells.get(number)
         if live is None:
-            live = await self._live(number, asking)
+            live = await self._jobs.guest(number, asking.parent)
         else:
             live.copy_panel(asking.parent)
         if not ended(live.job["state"]):
@@ -321,21 +317,12 @@ class Notebook:
             content = {"data": controls.bundle(), "metadata": {}, "transient": {}}
             self._screen.publish("display_data", content, asking.parent)
 
-    async def _live(self, number: int, asking: Asking) -> LiveCell:
-        if number not in self._cells:
-            found = await self._broker.ask("follow", job=number, after=0)
-            guest = LiveCell(found["job"], asking.parent, self._screen, [])
-            self._cells[number] = guest
-            guest.draw()
-            await self._follow(guest)
-        return self._cells[number]
-
     # ------------------------------------------------------------------ execution.Gate
 
     @property
     def closed(self) -> bool:
         """See `execution.Gate`."""
-        return bool(self._pending)
+        return bool(self._jobs.pending)
 
     def admit(self, code: str, store: bool, done: Callable[[Refusal | None], None]) -> None:
         """See `execution.Gate`."""
@@ -377,7 +364,7 @@ class Notebook:
 
     async def _needs(self, code: str) -> list[str]:
         found = await self._bridge.call("needs", source=code)
-        self._pending &= set(found["pending"])
+        self._jobs.pending &= set(found["pending"])
         return list(found["needed"])
 
     # ------------------------------------------------------------------ submitting
@@ -405,7 +392,7 @@ class Notebook:
         how = self._how_to_capture(chosen, spool)
         if chosen.map:
             given = await self._captured(
-                "capture_map", maps=maps.spell(chosen.map), merges=_merges(chosen), **how
+                "capture_map", maps=maps.spell(chosen.map), merges=jobrequest.merges(chosen), **how
             )
             if "error" in given:
                 return given
@@ -418,7 +405,7 @@ class Notebook:
 
     async def _supersede(self, cell: str) -> None:
         """A cell is run again: what its failed jobs were to bind or change has the value from before."""
-        mine = [live for live in self._cells.values() if live.cell == cell]
+        mine = [live for live in self._jobs.cells.values() if live.cell == cell]
         for live in mine:
             if live.job["id"] in self._killed:
                 await self._until_ended(live)
@@ -442,7 +429,9 @@ class Notebook:
 
         From its acceptance on nothing loses sight of it.
         """
-        request = self._request(cell, asking, chosen, captured, spool)
+        request = jobrequest.request(
+            cell, self._path, asking.parent["metadata"], asking.number, chosen, captured, spool
+        )
         after = captured["after"]
         job = await self._broker.submit(**request, attach=reattach.mode(chosen, self._path))
         attached = job["token"] != request["token"]
@@ -450,10 +439,10 @@ class Notebook:
             remove(Path(request["folder"]))
             hints = [reattach.hint(job)]
         else:
-            hints = [*_hints(captured), *await self._offer(chosen)]
-        live = await self._at(job, asking.parent, hints)
+            hints = [*jobrequest.hints(captured), *await self._offer(chosen)]
+        live = await self._jobs.at(job, asking.parent, hints)
         live.sent, live.after = captured["namespace"], [one for one, *_ in after]
-        live.cell = _identity(asking.parent["metadata"], cell)
+        live.cell = jobrequest.identity_of(asking.parent["metadata"], cell)
         await self._place(
             live,
             behind=captured["behind"],
@@ -463,87 +452,34 @@ class Notebook:
             was=execution_count(Path(job["folder"])) if attached else asking.number,
             attached=attached,
             is_map=request["map"] is not None,
-            merges=_merges(chosen),
+            merges=jobrequest.merges(chosen),
             replaces="",
         )
-        self._spawn(self._follow(live))
+        self._spawn(self._jobs.follow(live))
         return live
-
-    def _request(
-        self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
-    ) -> dict[str, Any]:
-        """A job as the broker takes it, with its folder; see `broker.protocol.SUBMIT`."""
-        token = uuid.uuid4().hex
-        environment, mapped = captured["environment"], _map(captured, chosen)
-        folder = spool.new_job(
-            token,
-            {
-                "source": cell.source,
-                "execution_count": asking.number,
-                "namespace": captured["namespace"],
-                "buffers": captured["buffers"],
-                "modules": captured["modules"],
-                "mutates": captured["mutates"],
-                "map": mapped,
-                "seed": chosen.seed,
-                **environment,
-            },
-        )
-        cell_id = _cell_id(asking.parent["metadata"])
-        backend = chosen.backend or DEFAULT_BACKEND
-        return {
-            "token": token,
-            "fingerprints": reattach.identities(self._path, cell_id, cell.source, backend, chosen, captured),
-            "notebook": self._path,
-            "cell": cell_id,
-            "source": cell.source,
-            "execution_count": asking.number,
-            "label": _label(cell.source),
-            "backend": backend,
-            "resources": chosen.resources(),
-            "folder": str(folder),
-            "names": captured["binds"],
-            "tasks": len(mapped["chunks"]) if mapped else 1,
-            "after": captured["after"],
-            "map": mapped,
-            "python": {"executable": environment["python"], "version": environment["python_version"]},
-        }
 
     async def _tell(
         self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
     ) -> None:
         """Show what a cell's job would be, and submit nothing."""
-        request = self._request(cell, asking, chosen, captured, spool)
+        request = jobrequest.request(
+            cell, self._path, asking.parent["metadata"], asking.number, chosen, captured, spool
+        )
         try:
             told = await self._broker.ask("describe", **request)
         finally:
             remove(Path(request["folder"]))
-        jobs = {live.job["token"]: number for number, live in self._cells.items()}
+        jobs = {live.job["token"]: number for number, live in self._jobs.cells.items()}
         text = dryrun.as_text(captured, chosen, {**request, "backend": told["backend"]}, told, jobs)
         self._screen.publish("stream", {"name": "stdout", "text": text}, asking.parent)
 
     async def _place(self, live: LiveCell, **how: Any) -> None:
         """Make a job's names pending; see the bridge's `place`."""
         job, live.placed = live.job, how
-        self._pending.add(job["token"])
+        self._jobs.pending.add(job["token"])
         await self._bridge.call(
             "place", names=job["names"], token=job["token"], job=job["id"], after=live.after, **how
         )
-
-    async def _at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
-        """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.
-
-        It is the last to await anything before the names are pending, so that no delivery comes in between.
-        """
-        folder = Path(job["folder"])
-        live = self._cells.get(job["id"])
-        if live is None:
-            live = self._cells[job["id"]] = LiveCell(job, parent, self._screen, hints, folder)
-            return live
-        if live.finishing:
-            await live.ended.wait()
-        live.move(parent, hints, folder)
-        return live
 
     async def _offer(self, chosen: Options) -> list[str]:
         """Mention HTCondor once, where nobody chose a backend and its schedd is in reach."""
@@ -566,7 +502,7 @@ class Notebook:
         JobFailed: one of them failed.
         Interrupted: the user ended the wait.
         """
-        by_token = {live.job["token"]: live for live in self._cells.values()}
+        by_token = {live.job["token"]: live for live in self._jobs.cells.values()}
         for token in tokens:
             live = by_token[token]
             await self._until_ended(live)
@@ -593,131 +529,15 @@ class Notebook:
             raise self._given
         return self._given
 
+    async def _ask(self, op: str, **arguments: Any) -> Any:
+        return await self._broker.ask(op, **arguments)
+
     @property
     def _broker(self) -> BrokerClient:
         if self._client is None:
             assert self._settings
             raise CellError("The kernel is still starting.", "Run the cell again.")
         return self._client
-
-    def _heard(self, event: Event) -> None:
-        number = event["job"]["id"] if event["kind"] == "job" else event["job"]
-        live = self._cells.get(number)
-        if live is not None:
-            self._take_in(live, event)
-
-    def _take_in(self, live: LiveCell, event: Event) -> None:
-        if event["kind"] == "job":
-            if live.update(event["job"]):
-                self._spawn(self._finish(live))
-        elif event["kind"] == "restart":
-            live.begin_anew(event["next"])
-        elif not live.show(event["number"], event["output"]):
-            self._spawn(self._follow(live))
-
-    async def _tell_taken(self) -> None:
-        for number, taken in list(self._taken.items()):
-            await self._broker.ask("delivered", job=number, taken=taken)
-            self._taken.pop(number, None)
-
-    def _lost(self) -> None:
-        self._spawn(self._tell_taken())
-        for live in self._cells.values():
-            if not live.ended.is_set():
-                self._spawn(self._follow(live))
-
-    async def _follow(self, live: LiveCell) -> None:
-        """Catch up with a job: its state, and the outputs that weren't seen yet."""
-        found = await self._broker.ask("follow", job=live.job["id"], after=live.next_output)
-        if found["first"] > live.next_output:  # the job started anew meanwhile
-            live.begin_anew(found["first"])
-        for one in found["outputs"]:
-            live.show(one["number"], one["output"])
-        if live.update(found["job"]):
-            await self._finish(live)
-
-    async def _finish(self, live: LiveCell) -> None:
-        """The job has ended: deliver its names or its failure, and draw the last panel."""
-        try:
-            results = await self._results(live) if live.job["items"] else {}
-            if live.job["state"] == "done":
-                if live.folder is not None:
-                    await self._deliver(live, live.folder, results.get("tasks"))
-            else:
-                await self._fail(live)
-        except (GangaKernelError, OSError, ValueError) as error:
-            self._refuse(live, str(error))
-        finally:
-            live.draw()
-            live.ended.set()
-
-    async def _fail(self, live: LiveCell) -> None:
-        failure = failures.of_job(live)
-        assert failure is not None
-        if live.job["state"] != "failed" or live.job["items"]:  # else the cell has shown its error itself
-            live.show_error(failure.ename, failure.evalue, failure.traceback)
-        reason = f"{failure.ename}: {failure.evalue}"
-        await self._bridge.call("fail", token=live.job["token"], reason=reason)
-
-    async def _results(self, live: LiveCell) -> dict[str, Any]:
-        """What a map that has ended left; the outputs of its items are shown."""
-        found: dict[str, Any] = await self._broker.ask("results", job=live.job["id"])
-        if found["items"]:
-            live.show_items(itemview.bundle(live.job, found["items"], found["with_outputs"]))
-        return found
-
-    async def _deliver(self, live: LiveCell, folder: Path, tasks: list[dict[str, Any]] | None = None) -> None:
-        """Deliver a job's names.
-
-        Parameters
-        ----------
-        tasks: what each task of a map left; None if the cell ran once
-        """
-        job = live.job
-        by_token = {one.job["token"]: one for one in self._cells.values()}
-        for token in live.after:  # its result may refer to what theirs brings
-            if token in by_token:
-                await by_token[token].ended.wait()
-        if tasks is None:
-            answer = await self._bridge.call(
-                "deliver",
-                path=str(folder / job["result"]["file"]),
-                signature=job["result"]["signature"],
-                token=job["token"],
-                key=secret(folder),
-                sent=live.sent,
-            )
-        else:
-            gone = [task for task in tasks if not task["result"]]
-            answer = await self._bridge.call(
-                "deliver_map",
-                results=_by_job(task for task in tasks if task["result"]),
-                lost=[(task["items"], task["ename"], task["evalue"]) for task in gone],
-                count=job["items"]["of"],
-                token=job["token"],
-                sent=live.sent,
-            )
-        self._taken[job["id"]] = "error" not in answer
-        self._spawn(self._tell_taken())
-        if "error" in answer:
-            self._refuse(live, answer["error"])
-            return
-        self._pending.discard(job["token"])
-        if answer["kept"]:
-            live.hints.append(f"Kept as you set them meanwhile: {', '.join(answer['kept'])}.")
-        if answer["changed"]:
-            live.hints.append(
-                f"Changed by the job, and here too, so kept as here: {', '.join(answer['changed'])}."
-            )
-        for name, reason in answer["unavailable"].items():
-            live.hints.append(f"{name} could not come back: {reason}")
-
-    def _refuse(self, live: LiveCell, why: str) -> None:
-        """The result isn't taken: the panel says why, and below it stands an error, as for a failed job."""
-        live.refuse_delivery(why)
-        failure = failures.of_job(live)
-        if live.job["state"] == "done" and failure is not None:
-            live.show_error(failure.ename, failure.evalue, failure.traceback)
 
     # ------------------------------------------------------------------ housekeeping
 
@@ -739,71 +559,3 @@ class Notebook:
             log.info("%s", error)  # the connection is kept up, and jobs are followed again
         elif error is not None:
             log.error("in the grid kernel", exc_info=error)
-
-
-def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
-    """A job's map as job description and broker have it."""
-    given = captured["map"]
-    if given is None:
-        return None
-    described = {name: given[name] for name in ("names", "items", "count", "chunks")}
-    return {
-        **described,
-        "only": None,
-        "surely": captured["surely"],
-        "allow_failures": bool(chosen.allow_failures),
-    }
-
-
-def _merges(chosen: Options) -> dict[str, str]:
-    """For each name whose values become one, the expression of the function that makes one of two."""
-    return {one.name: one.function() for one in chosen.merge or ()}
-
-
-def _by_job(tasks: Iterable[dict[str, Any]]) -> list[list[tuple[str, str, str]]]:
-    """The results of a map's tasks, grouped by their jobs: file, the job's key, and the file's signature."""
-    found = []
-    for folder, of_job in groupby(tasks, key=lambda task: Path(task["folder"])):
-        key = secret(folder)
-        results = [task["result"] for task in of_job]
-        found.append([(str(folder / one["file"]), key, one["signature"]) for one in results])
-    return found
-
-
-def _label(source: str) -> str:
-    """The cell's first line that does something, for a list of jobs."""
-    lines = [line.strip() for line in source.splitlines()]
-    code = [line for line in lines if line and not line.startswith(("#", "%"))]
-    telling = [line for line in code if not line.startswith(("import ", "from "))]
-    return next(iter([*telling, *code]), "")[:120]
-
-
-def _cell_id(metadata: dict[str, Any]) -> str:
-    """The cell's id in the notebook; empty where the front end doesn't tell."""
-    return str(metadata.get("cellId", ""))
-
-
-def _identity(metadata: dict[str, Any], cell: BatchCell) -> str:
-    """What tells a cell from others: the id, or where the front end tells none the source."""
-    return _cell_id(metadata) or cell.source
-
-
-def _hints(captured: dict[str, Any]) -> list[str]:
-    hints = []
-    names = captured["names"]
-    total = sum(names.values())
-    if total >= _WORTH_SAYING:
-        largest = sorted(names, key=lambda name: -names[name])[:3]
-        each = ", ".join(f"{name} ({spell_size(names[name])})" for name in largest)
-        hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
-    for name, reason in captured["unpicklable"].items():
-        hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
-    for name, reason in captured["refused"].items():
-        hints.append(f"{name} can't travel: {reason}. The cell fails if it imports it.")
-    for name in captured["edited"]:
-        hints.append(f"{name} was edited after it was imported here: the job runs its file as it is now.")
-    if unlike := reattach.unlike(captured):
-        hints.append(reattach.hint_without(unlike))
-    if captured["map"] and captured["mutates"]:
-        hints.append(f"What an item changes in {', '.join(captured['mutates'])} stays in that item.")
-    return hints
