@@ -119,7 +119,7 @@ class Payload:
             raise PayloadError(f"The cell ran, but: {problem}") from problem
         failed = error is not None and not mapped.allow_failures
         with self._ending:
-            self.end("error" if failed else "ok", error if failed else None, written)
+            self.end("error" if failed else "ok", error if failed else None, written, chunk.frames)
         return CELL_FAILED if failed else OK
 
     def end(
