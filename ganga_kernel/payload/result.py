@@ -131,6 +131,7 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
             )
             writer.write(_PLACE.pack(end))
             signature = writer.seal(key)
+        path.unlink(missing_ok=True)  # ext4 writes a file to the disk at once that replaces another
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()

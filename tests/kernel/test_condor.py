@@ -61,6 +61,16 @@ def test_cells_hand_names_to_each_other_by_file_transfer(kernel: Kernel) -> None
     assert kernel.run("total, double(total[0])").value == "([21], 42)"
 
 
+def test_large_arrays_travel_as_files_of_their_own(kernel: Kernel) -> None:
+    kernel.run("import numpy as np\nlarge = np.arange(1_500_000.)\nview = large[1:]\nread = large[:-1]")
+    kernel.run("%%batch\nlarge[1] += 20\nbefore = float(read[2])")
+    last = kernel.run("%%batch\nother = large.copy()\nother[0] = view[0]")
+    kernel.until_panel(last, "done")
+    assert kernel.run("before, [float(x) for x in (view[0], read[1], *other[:3])]").value == (
+        "(2.0, [21.0, 21.0, 21.0, 21.0, 2.0])"
+    )
+
+
 def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kernel, pool: Pool) -> None:
     kernel.run("%batch --cpus 1")
     cell = kernel.run("%%batch --memory 300MB --runtime 20min --disk 50MB\nimport time; time.sleep(600)")
