@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import maps
 from ..states import STATES, ended
+from . import retries
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -81,7 +82,7 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "error": shown["error"],
         "result": shown["result"],
         "usage": _usage(tasks),
-        "notes": shown["notes"],
+        "notes": [*shown["notes"], *retries.sentences(tasks)],
         "tasks": len(tasks),
         "started": min(started) if started else None,
         "ended": max(ends) if all(ends) else None,

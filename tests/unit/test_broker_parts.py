@@ -99,7 +99,7 @@ def task(**values: Any) -> dict[str, Any]:
     return {
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
-        "usage": None, "notes": [], "items_done": 0, "items_failed": 0, **values,
+        "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, **values,
     }  # fmt: skip
 
 
@@ -265,7 +265,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
         )
     (tmp_path / "0.result").write_bytes(b"12345")
     over: list[dict[str, Any]] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, over.append)
+    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None)
     job = store.job(number)
     assert job is not None
     watching.add(job, ["completed"] * 2)
