@@ -465,8 +465,9 @@ class Jobs:
             )
 
     def _again(self, job: dict[str, Any], task: dict[str, Any]) -> None:
-        """A task is to be released with more memory."""
-        retrying = asyncio.ensure_future(self._release(job, task))
+        """A task is to be released with more memory, or has told its end, so that it needn't run again."""
+        act = self._stop if ended(task["state"]) else self._release
+        retrying = asyncio.ensure_future(act(job, task))
         self._retrying.add(retrying)
         retrying.add_done_callback(self._retrying.discard)
 
@@ -477,6 +478,14 @@ class Jobs:
         except GangaKernelError as error:
             problem = str(error)
         self._watching.retried(job["id"], task["task"], problem)
+
+    @staticmethod
+    async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
+        """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
+        try:
+            await asyncio.to_thread(backends.remove, job["backend"], f"{job['native']}.{task['task']}")
+        except GangaKernelError as error:
+            log.warning("job %s goes on in vain: %s", job["id"], error)
 
     def _changed(self, number: int) -> None:
         job = self.job(number)

@@ -26,7 +26,7 @@ def on_observation(
     ``again`` gets another entry: ``cause``, "crash" or "memory"; ``said``, a sentence; of the latter
     also ``memory``, the bytes that the task is to have, and ``due``, whether that has yet to be done.
     """
-    if seen.state == "queued" and seen.exit_code is not None:
+    if is_again(seen):
         attempt = _attempt(task)
         said = (
             f"Attempt {attempt + 1}, since attempt {attempt} ended without a word from the cell. "
@@ -37,6 +37,11 @@ def on_observation(
         entry = _with_more_memory(task, resources)
         return {"again": [*task["again"], entry]} if entry else {}
     return {}
+
+
+def is_again(seen: Observation) -> bool:
+    """Whether a task ended, and HTCondor runs it again."""
+    return seen.state == "queued" and seen.exit_code is not None
 
 
 def _with_more_memory(task: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class Watched:
     turn: the task with which the next look begins
     changed: whether there is something to tell
     told: when it was told last
-    due_again: tasks that are to be released with more memory
+    due_again: tasks that are to be released with more memory, or not to run again
     """
 
     job: dict[str, Any]
@@ -90,7 +90,8 @@ class Watching:
     tell: told of outputs and restarts
     changed: told of a job whose state changed
     over: told of a job whose backend has ended all its tasks
-    again: told of a job, and a task of it that is to be released with more memory; see `retried`
+    again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
+        has ended and is run again by HTCondor, in vain
     """
 
     def __init__(
@@ -235,7 +236,10 @@ class Watching:
             task = watched.job["tasks"][one.task]
             asked = bool(watched.job["kill_asked"])
             changes = progress.on_observation(task, one, asked, watched.result_size)
-            if not ended(task["state"]):
+            if ended(task["state"]):
+                if retries.is_again(one):
+                    watched.due_again.append(one.task)
+            else:
                 changes |= retries.on_observation(task, one, watched.job["resources"], asked)
             if changes.get("state") == "lost" and not one.reason:
                 changes["reason"] += self._last_words(watched, one.task)

@@ -271,8 +271,17 @@ def test_a_task_that_crashed_runs_again_and_one_that_failed_does_not(kernel: Ker
     kernel.until_panel(cell, "done")
     assert "Attempt 2, since attempt 1 ended without a word from the cell. It was killed (SIG" in cell.panel
     assert kernel.run("revived").value == "1"
-    cell = kernel.batch("%%batch --retries 1\n1 / 0", "failed")
+    cell = kernel.run("%%batch --retries 1\n1 / 0")
+    kernel.until_panel(cell, "failed")
     assert "Attempt" not in cell.panel and "attempt" not in cell.panel
+
+
+def test_a_crash_after_the_cell_s_end_starts_nothing_anew(kernel: Kernel, pool: Pool) -> None:
+    crash = "import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))\n"
+    cell = kernel.run(f"%%batch --retries 99\n{crash}crashed = 1")
+    kernel.until_panel(cell, "done")
+    kernel.listen(lambda: pool.run("condor_q", _cluster(cell.panel), "-af", "JobStatus").strip() == "")
+    assert kernel.run("crashed").value == "1"
 
 
 def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool: Pool, gate: Gate) -> None:
@@ -281,12 +290,17 @@ def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool
         "--set 'periodic_hold_reason=\"memory usage exceeded request_memory\"'"
     )
     cell = kernel.run(f"%%batch --memory 200MB --retry-memory 2x {policy}\n{gate.code}grown = 1")
-    kernel.until_panel(cell, "held")
+    kernel.listen(lambda: "Attempt 2 with 400MB, after it used more memory than 200MB." in cell.panel)
     kernel.until_panel(cell, "running")
-    assert "Attempt 2 with 400MB, after it used more memory than 200MB." in cell.panel
     assert pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory").strip() == "400"
     gate.open()
     assert kernel.run("grown").value == "1"
+    kernel.until_panel(cell, "done")
+    table = [line.split() for line in kernel.run(f"%logs {cell.job}").text.splitlines() if "  " in line]
+    assert ["used", "asked"] in table and any(
+        row[0] == "memory" and row[-2:] == ["400", "MB"] for row in table
+    )
+    assert any(row[0] == "disk" for row in table if row)
 
 
 def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:

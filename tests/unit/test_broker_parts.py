@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -74,6 +75,17 @@ def test_a_stream_that_began_anew_and_is_longer_already_is_recognised(tmp_path: 
     path.write_bytes(line(2, 0) + line(2, 1) + line(2, 2))
     again, events = stream.read()
     assert again and [event["seq"] for event in events] == [0, 1, 2]
+
+
+def test_a_stream_that_began_anew_and_is_just_as_long_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    stream = EventStream(path)
+    path.write_bytes(line(1, 0, text="x" * 200))
+    stream.read()
+    path.write_bytes(line(2, 0, text="x" * 200))
+    os.utime(path, ns=(0, 0))  # the two may be within one tick of the disk's clock
+    again, events = stream.read()
+    assert again and [event["attempt"] for event in events] == [2]
 
 
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
