@@ -13,8 +13,8 @@ from .errors import OptionError
 _TASKS = 500
 #: Tasks of one job at most.
 _MOST_TASKS = 10_000
-#: The options on a line that hold Python, where no quote is open.
-_OPTION = re.compile(r"--(map|merge)(?:=|\s+)")
+#: The options on a line that hold expressions, Python's or HTCondor's, where no quote is open.
+_OPTION = re.compile(r"--(map|merge|set)(?:=|\s+)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -103,9 +103,9 @@ def together(maps: list[Map]) -> tuple[Map, ...]:
 
 
 def taken_from(line: str) -> tuple[str, list[str]]:
-    """The maps and merges of a ``%%batch`` line, as options, and the line without them.
+    """The maps, merges and submit commands of a ``%%batch`` line, as options, and the line without them.
 
-    Their expression is Python, not shell: it may hold quotes, and blanks within brackets. It may also be
+    Their expression is no shell's: it may hold quotes, and blanks within brackets. It may also be
     quoted as a whole.
 
     Raises

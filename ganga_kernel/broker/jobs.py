@@ -54,13 +54,14 @@ class Jobs:
         self._session = GangaSession(settings.ganga, self._from_ganga)
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
-        self._watching = Watching(store, tell, self._changed, self._over)
+        self._watching = Watching(store, tell, self._changed, self._over, self._again)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
         self._local_waits = False
         self._in_flight = asyncio.Event()
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._handing: set[asyncio.Future[None]] = set()
+        self._retrying: set[asyncio.Future[None]] = set()
 
     # ------------------------------------------------------------------ requests
 
@@ -104,9 +105,10 @@ class Jobs:
         A schedd that answered a moment ago isn't asked again.
         """
         job["backend"] = backend = await self._backend(job["backend"])
+        backends.check_resources(backend, job["resources"])
         if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
             return
-        await asyncio.to_thread(backends.check, backend, job["resources"])
+        await asyncio.to_thread(backends.check, backend)
         if backend == "HTCondor":
             self._schedd_answered = time.monotonic()
 
@@ -461,6 +463,29 @@ class Jobs:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
                 self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
             )
+
+    def _again(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        """A task is to be released with more memory, or has told its end, so that it needn't run again."""
+        act = self._stop if ended(task["state"]) else self._release
+        retrying = asyncio.ensure_future(act(job, task))
+        self._retrying.add(retrying)
+        retrying.add_done_callback(self._retrying.discard)
+
+    async def _release(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        problem, memory = "", task["again"][-1]["memory"]
+        try:
+            await asyncio.to_thread(backends.retry, job, task["task"], memory)
+        except GangaKernelError as error:
+            problem = str(error)
+        self._watching.retried(job["id"], task["task"], problem)
+
+    @staticmethod
+    async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
+        """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
+        try:
+            await asyncio.to_thread(backends.remove, job["backend"], f"{job['native']}.{task['task']}")
+        except GangaKernelError as error:
+            log.warning("job %s goes on in vain: %s", job["id"], error)
 
     def _changed(self, number: int) -> None:
         job = self.job(number)

@@ -9,13 +9,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import spool
 from ..states import ended
-from . import progress
+from . import progress, retries
 from .lastwords import last_words
 from .store import Store
 from .stream import EventStream
@@ -44,6 +44,7 @@ class Watched:
     turn: the task with which the next look begins
     changed: whether there is something to tell
     told: when it was told last
+    due_again: tasks that are to be released with more memory, or not to run again
     """
 
     job: dict[str, Any]
@@ -53,6 +54,7 @@ class Watched:
     turn: int = 0
     changed: bool = False
     told: float = 0.0
+    due_again: list[int] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -88,12 +90,19 @@ class Watching:
     tell: told of outputs and restarts
     changed: told of a job whose state changed
     over: told of a job whose backend has ended all its tasks
+    again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
+        has ended and is run again by HTCondor, in vain
     """
 
     def __init__(
-        self, store: Store, tell: Told, changed: Callable[[int], None], over: Callable[[dict[str, Any]], None]
+        self,
+        store: Store,
+        tell: Told,
+        changed: Callable[[int], None],
+        over: Callable[[dict[str, Any]], None],
+        again: Callable[[dict[str, Any], dict[str, Any]], None],
     ) -> None:
-        self._store, self._tell, self._changed, self._over = store, tell, changed, over
+        self._store, self._tell, self._changed, self._over, self._again = store, tell, changed, over, again
         self._jobs: dict[int, Watched] = {}
 
     def __bool__(self) -> bool:
@@ -130,12 +139,20 @@ class Watching:
             EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
             for task in job["tasks"]
         ]
-        self._jobs[job["id"]] = Watched(job, watcher, streams, [])
+        due = [task["task"] for task in job["tasks"] if retries.due(task)]
+        self._jobs[job["id"]] = Watched(job, watcher, streams, [], due_again=due)
 
     def kill_asked(self, number: int) -> None:
         """The user asked for a job's end."""
         if number in self._jobs:
             self._jobs[number].job["kill_asked"] = 1
+
+    def retried(self, number: int, task: int, problem: str) -> None:
+        """A task was released with more memory; or it can't be, for a reason."""
+        if watched := self._jobs.get(number):
+            row = watched.job["tasks"][task]
+            said = {"reason": f"{row['reason']} It can't be released with more: {problem}"} if problem else {}
+            watched.changed |= self._change(watched, row, {**retries.settled(row), **said})
 
     def tell_status(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status."""
@@ -166,6 +183,8 @@ class Watching:
                 watched.changed |= self._observe(watched)
         for kind, what in told:
             self._tell(kind, what)
+        while watched.due_again:
+            self._again(watched.job, watched.job["tasks"][watched.due_again.pop()])
         if watched.is_due_to_tell(now := time.monotonic()):
             watched.changed, watched.told = False, now
             self._changed(watched.number)
@@ -217,9 +236,16 @@ class Watching:
             task = watched.job["tasks"][one.task]
             asked = bool(watched.job["kill_asked"])
             changes = progress.on_observation(task, one, asked, watched.result_size)
+            if ended(task["state"]):
+                if retries.is_again(one):
+                    watched.due_again.append(one.task)
+            else:
+                changes |= retries.on_observation(task, one, watched.job["resources"], asked)
             if changes.get("state") == "lost" and not one.reason:
                 changes["reason"] += self._last_words(watched, one.task)
             changed |= self._change(watched, task, changes)
+            if "again" in changes and retries.due(task):
+                watched.due_again.append(one.task)
         if watched.watcher.offset != watched.job["log_offset"]:
             watched.job["log_offset"] = watched.watcher.offset
             self._store.change_job(watched.number, log_offset=watched.watcher.offset)

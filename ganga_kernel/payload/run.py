@@ -6,7 +6,6 @@ import builtins
 import contextlib
 import os
 import platform
-import resource
 import socket
 import sys
 import threading
@@ -24,6 +23,7 @@ from .frames import frames_of
 from .job import Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
+from .used import used
 
 OK, CELL_FAILED, BROKEN, TERMINATED = 0, 1, 3, 143
 
@@ -53,6 +53,7 @@ class Payload:
         #: Held while the end is being written: the cell's own, or that of a terminated job.
         self._ending = threading.Lock()
         self._begun = time.monotonic()
+        self._scratch = os.environ.get("_CONDOR_SCRATCH_DIR")  # before the notebook's variables
 
     def run(self) -> int:
         """Run the cell; returns the exit code.
@@ -134,7 +135,7 @@ class Payload:
             self._outputs.close()
         if self._runner is not None:
             self._runner.close()
-        usage = self._usage()
+        usage = used(time.monotonic() - self._begun, self._scratch)
         self._events.emit("end", status=status, error=error, result=written, usage=usage, frames=frames)
 
     def _start(self, notes: list[str | None]) -> None:
@@ -247,16 +248,6 @@ class Payload:
         with self._ending:
             self.end("terminated", error)
             os._exit(TERMINATED)
-
-    def _usage(self) -> dict[str, float]:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {
-            "wall": time.monotonic() - self._begun,
-            "cpu": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            "memory": own.ru_maxrss * unit,
-        }
 
 
 def _choose_shell() -> tuple[Any, str | None]:

@@ -204,12 +204,23 @@ def test_the_job_goes_on_while_the_broker_is_away(kernel: Kernel) -> None:
 
 
 def test_a_requirement_that_doesn_t_parse_is_refused_and_hurts_nobody(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch --requirements '((('\nrefused = 1")
-    kernel.until_panel(cell, "refused")
-    assert "requirements" in cell.panel.lower()
-    assert kernel.run("refused").error.startswith("JobRefused")
+    cell = kernel.run("%%batch --requirements 'Memory > (100'\nrefused = 1")
+    assert "--requirements is no ClassAd expression: Memory > (100\nIt misses 1 closing" in cell.error
+    assert kernel.run("refused").error.startswith("NameError")
     kernel.batch("fine = 1")
     assert kernel.run("fine").value == "1"
+
+
+def test_submit_commands_reach_the_queue(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    kernel.run('%batch --set +Colour="red" --set +Site=1')
+    cell = kernel.run(f'%%batch --set +Colour="dark blue" --set priority=7\n{gate.code}coloured = 1')
+    kernel.run("%batch --set +Colour=undefined")
+    kernel.until_panel(cell, "running")
+    said = pool.run("condor_q", _cluster(cell.panel), "-af:j", "Colour", "Site", "JobPrio")
+    assert said.split(maxsplit=1)[1].strip() == "dark blue 1 7"
+    gate.open()
+    kernel.until_panel(cell, "done")
+    assert "--log has" not in kernel.run("%%batch --set log=/dev/null\nworse = 1").error
 
 
 def test_without_a_browser_tagged_cells_run_side_by_side_in_the_pool(kernel: Kernel) -> None:
@@ -259,6 +270,47 @@ def test_a_job_is_run_again_with_more_memory(kernel: Kernel, pool: Pool) -> None
     kernel.until_panel(again, "done")
     asked = ("condor_history", _cluster(again.panel), "-limit", "1", "-af", "RequestMemory")
     kernel.listen(lambda: pool.run(*asked).strip() == "333")
+
+
+def test_a_task_that_crashed_runs_again_and_one_that_failed_does_not(kernel: Kernel) -> None:
+    kernel.run("import os, pathlib; been = os.path.abspath('been')")
+    cell = kernel.run(
+        "%%batch --retries 1\nhere = pathlib.Path(been)\nfirst = not here.exists()\nhere.touch()\n"
+        "if first: os.kill(os.getpid(), 9)\nrevived = 1"
+    )
+    kernel.until_panel(cell, "done")
+    assert "Attempt 2, since attempt 1 ended without a word from the cell. It was killed (SIG" in cell.panel
+    assert kernel.run("revived").value == "1"
+    cell = kernel.run("%%batch --retries 1\n1 / 0")
+    kernel.until_panel(cell, "failed")
+    assert "Attempt" not in cell.panel and "attempt" not in cell.panel
+
+
+def test_a_crash_after_the_cell_s_end_starts_nothing_anew(kernel: Kernel, pool: Pool) -> None:
+    crash = "import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))\n"
+    cell = kernel.run(f"%%batch --retries 99\n{crash}crashed = 1")
+    kernel.until_panel(cell, "done")
+    kernel.listen(lambda: pool.run("condor_q", _cluster(cell.panel), "-af", "JobStatus").strip() == "")
+    assert kernel.run("crashed").value == "1"
+
+
+def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    policy = (
+        "--set 'periodic_hold=JobStatus == 2 && RequestMemory < 300' "
+        "--set 'periodic_hold_reason=\"memory usage exceeded request_memory\"'"
+    )
+    cell = kernel.run(f"%%batch --memory 200MB --retry-memory 2x {policy}\n{gate.code}grown = 1")
+    kernel.listen(lambda: "Attempt 2 with 400MB, after it used more memory than 200MB." in cell.panel)
+    kernel.until_panel(cell, "running")
+    assert pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory").strip() == "400"
+    gate.open()
+    assert kernel.run("grown").value == "1"
+    kernel.until_panel(cell, "done")
+    table = [line.split() for line in kernel.run(f"%logs {cell.job}").text.splitlines() if "  " in line]
+    assert ["used", "asked"] in table and any(
+        row[0] == "memory" and row[-2:] == ["400", "MB"] for row in table
+    )
+    assert any(row[0] == "disk" for row in table if row)
 
 
 def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:

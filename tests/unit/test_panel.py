@@ -90,8 +90,11 @@ def test_metadata_is_constant() -> None:
 
 
 def test_usage_and_times() -> None:
-    text = panel.as_text(job("done", usage={"cpu": 12.0, "memory": 2**31, "wall": 20.0}), 2e9, [])
+    usage = {"cpu": 12.0, "memory": 2**31, "efficiency": 0.3, "cpus": None, "memory_asked": None}
+    text = panel.as_text(job("done", usage=usage), 2e9, [])
     assert "waited 1 min" in text and "ran 20 s" in text and "used 12 s of CPU and 2 GB" in text
+    asked = panel.as_text(job("done", usage={**usage, "cpus": 2, "memory_asked": 2**32}), 2e9, [])
+    assert "used 12 s of CPU (30% of 2 cores) and 2 GB of 4 GB" in asked
 
 
 def test_only_a_running_job_is_said_to_run() -> None:
