@@ -64,6 +64,11 @@ class Following:
             await self.follow(guest)
         return self.cells[number]
 
+    def newest_of(self, token: str) -> str:
+        """The token of a job, or of the one as which it was submitted once more, the newest."""
+        later = [live.job["token"] for live in self.cells.values() if live.replaces == token]
+        return self.newest_of(later[-1]) if later else token
+
     async def at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
         """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.
 

@@ -57,6 +57,7 @@ class Jobs:
         self._watching = Watching(store, tell, self._changed, self._over, self._again)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
+        self._resubmitting = asyncio.Lock()
         self._local_waits = False
         self._in_flight = asyncio.Event()
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -175,8 +176,16 @@ class Jobs:
         ------
         BackendError: there is no such job, or nothing to run again.
         """
-        if known := self._store.by_token(token):
-            return summary(known)
+        async with (
+            self._resubmitting
+        ):  # asked again, it must not touch an accepted job's files
+            if known := self._store.by_token(token):
+                return summary(known)
+            return await self._resubmit(number, token, failed, resources, execution_count)
+
+    async def _resubmit(
+        self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
+    ) -> dict[str, Any]:
         job = self.row(number)
         failures = self._store.failed_items(number)
         fields = again.repeated(job, failures, failed, resources, self._settings.slots)

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import os
 import platform
+import shutil
 import socket
 import sys
 import threading
@@ -49,6 +50,7 @@ class Payload:
         self._archive = archive
         self._outputs: Outputs | None = None
         self._runner: Any = None
+        self._unpacked: Path | None = None
         self._pid = os.getpid()
         #: Held while the end is being written: the cell's own, or that of a terminated job.
         self._ending = threading.Lock()
@@ -164,7 +166,7 @@ class Payload:
 
     def _install(self, modules: Path) -> None:
         try:
-            shipped.install(modules)
+            self._unpacked = shipped.install(modules)
         except (OSError, zipfile.BadZipFile) as error:
             raise PayloadError(
                 f"The notebook's own modules, {modules}, can't be unpacked on the worker: {error}. "
@@ -247,6 +249,8 @@ class Payload:
         }
         with self._ending:
             self.end("terminated", error)
+            if self._unpacked is not None:
+                shutil.rmtree(str(self._unpacked), ignore_errors=True)
             os._exit(TERMINATED)
 
 
