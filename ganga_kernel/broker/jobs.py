@@ -19,6 +19,7 @@ from ..spool import Spool
 from ..states import ended
 from . import again, backends, dependencies, progress
 from .attaching import attaches
+from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
 from .summary import results, summary
@@ -55,6 +56,7 @@ class Jobs:
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._watching = Watching(store, tell, self._changed, self._over)
+        self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
         self._local_waits = False
@@ -223,6 +225,7 @@ class Jobs:
         job = self._in_flight_one(number)
         await asyncio.to_thread(backends.change, job, resources)
         self._store.change_job(number, resources={**job["resources"], **resources})
+        self._watching.explain(number, "")  # what was in the way may be so no longer
         return self.job(number)
 
     def _in_flight_one(self, number: int) -> dict[str, Any]:
@@ -268,7 +271,7 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch())
+        await asyncio.gather(self._hand_over(), self._watch(), self._explain())
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
@@ -305,6 +308,13 @@ class Jobs:
                 self._watching.look()
                 await asyncio.sleep(POLL)
             self._in_flight.clear()
+
+    async def _explain(self) -> None:
+        """Say why jobs wait in HTCondor's queue."""
+        while True:
+            await self._in_flight.wait()
+            await self._idling.look()
+            await asyncio.sleep(LOOK)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""

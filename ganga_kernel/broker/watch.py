@@ -31,7 +31,7 @@ class Observation:
     time: when it happened, unix seconds
     host: where it runs, as far as known
     exit_code: of an ended task; negative for a signal; None if it isn't known
-    reason: the backend's own words on a hold or an end
+    reason: why it is held, waits again, can't be reached or has ended; HTCondor's own words at the end
     """
 
     task: int
@@ -209,7 +209,7 @@ _CONDOR = {
 
 
 def _from_condor(seen: Any, number: int) -> Observation | None:
-    from ..condor.holds import explain
+    from ..condor import holds, interruptions
 
     state = _CONDOR.get(seen.state)
     if state is None:
@@ -219,7 +219,9 @@ def _from_condor(seen: Any, number: int) -> Observation | None:
         code = 128 - code
     reason = seen.reason or ""
     if state == "held":
-        reason = explain(seen.code, seen.subcode, reason, number)
+        reason = holds.explain(seen.code, seen.subcode, reason, number)
+    else:
+        reason = interruptions.explain(seen.state, reason)
     return Observation(seen.proc, state, seen.time, host=seen.host or "", exit_code=code, reason=reason)
 
 
