@@ -75,11 +75,13 @@ class Slot(NamedTuple):
     ad: with all that it has, whatever is in use
     free: how much of each resource is free, by attribute
     taken: whether it is in use as a whole
+    rules: its own conditions for jobs, as they stand and to evaluate
     """
 
     ad: ClassAd
     free: dict[str, float]
     taken: bool
+    rules: list[tuple[str, ExprTree]]
 
 
 class Condition(NamedTuple):
@@ -111,7 +113,9 @@ def slot_of(ad: ClassAd) -> Slot:
             whole[name] = total
     state = str(ad.get("State", ""))
     partitionable = ad.get("SlotType") == "Partitionable"
-    return Slot(whole, free, state == "Drained" or (not partitionable and state != "Unclaimed"))
+    own = _own(whole)
+    rules = [(text, _compiled(text, own)) for text in _conditions_of(whole)]
+    return Slot(whole, free, state == "Drained" or (not partitionable and state != "Unclaimed"), rules)
 
 
 def wanted(job: ClassAd) -> set[str]:
@@ -173,9 +177,11 @@ def _conditions(job: ClassAd, slots: Sequence[Slot]) -> list[Condition]:
         for option in _RESOURCES
         if (condition := _resource(option, job, slots)) and condition.failing
     ]
+    own = _own(job)
     scarce = frozenset().union(*(condition.failing for condition in found))
     for text in split(_text(job.get("Requirements", True))):
-        failing = frozenset(i for i, slot in enumerate(slots) if _holds(text, job, slot.ad) is not True)
+        condition = _compiled(text, own)
+        failing = frozenset(i for i, slot in enumerate(slots) if condition.eval(job, slot.ad) is not True)
         repeats = re.search(r"\bRequest[A-Z]\w*", text) and failing <= scarce  # HTCondor itself adds these
         if failing and not repeats:
             found.append(
@@ -214,8 +220,7 @@ def _unwilling(job: ClassAd, slots: Sequence[Slot]) -> Condition | None:
     """That a slot takes the job by its owner's rules. One that can't be evaluated here excludes nothing."""
     refusing: dict[int, str] = {}
     for i, slot in enumerate(slots):
-        rules = _conditions_of(slot.ad)
-        broken = next((rule for rule in rules if _holds(rule, slot.ad, job) is False), None)
+        broken = next((text for text, rule in slot.rules if rule.eval(slot.ad, job) is False), None)
         if broken is not None:
             refusing[i] = broken
     if not refusing:
@@ -291,13 +296,14 @@ def _limit(ad: ClassAd) -> str:
         quota = _number(ad, "EffectiveQuota") or 0.0
         if 0 < quota <= used and ad.get("SurplusPolicy", "no") == "no":
             return (
-                f"The group {ad.get('Name')} is at its limit: its jobs use {used:g} of {quota:g} cores. "
+                f"The group {ad.get('Name')} is at its limit: its jobs use {used:g} cores, of {quota:g}. "
                 "It starts when one of them ends."
             )
         return ""
     ceiling = _number(ad, "Ceiling")
     if ceiling is not None and 0 <= ceiling <= used:
-        return f"You are at your limit: your jobs use {used:g} of {ceiling:g} cores. It starts when one ends."
+        may = f"may use {ceiling:g}. It starts when one of them ends."
+        return f"You are at your limit: your jobs use {used:g} cores, and {may}"
     return ""
 
 
@@ -384,9 +390,9 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _holds(text: str, my: ClassAd, target: ClassAd) -> Any:
-    """The value of a condition of one ad in a match with another."""
-    return _compiled(text, frozenset(name.casefold() for name in my)).eval(my, target)
+def _own(ad: ClassAd) -> frozenset[str]:
+    """The names of an ad's attributes."""
+    return frozenset(name.casefold() for name in ad)
 
 
 @lru_cache(maxsize=1024)

@@ -92,12 +92,12 @@ def test_it_says_why_and_what_to_do(job: ClassAd, slots: list[Any], expected: st
         (Pool(_ad(LastNegotiationCyclePeriod0=60), _ad()), "next negotiation, which comes every 60 s:"),
         (Pool(_ad(), _ad(TotalRunningJobs=10, MaxJobsRunning=10)), "The schedd runs as many jobs as it may,"),
         (Pool(_ad(), _ad(), [_ad(Name='"ada@local"', Ceiling=4, WeightedResourcesUsed=4.0)]),
-         "You are at your limit: your jobs use 4 of 4 cores."),
+         "You are at your limit: your jobs use 4 cores, and may use 4."),
         (Pool(_ad(), _ad(), [_ad(Name='"ada@local"', Ceiling=-1, WeightedResourcesUsed=4.0)]), "It waits"),
         (Pool(_ad(), _ad(), [_ad(Name='"bob@local"', Ceiling=4, WeightedResourcesUsed=4.0)]), "It waits"),
         (Pool(_ad(), _ad(), [_ad(Name='"physics"', IsAccountingGroup="true", EffectiveQuota=8.0,
                                  WeightedResourcesUsed=8.0, SurplusPolicy='"no"')]),
-         "The group physics is at its limit: its jobs use 8 of 8 cores."),
+         "The group physics is at its limit: its jobs use 8 cores, of 8."),
     ],
 )  # fmt: skip
 def test_limits_of_pool_and_schedd_are_named(pool: Pool, expected: str) -> None:
