@@ -187,7 +187,6 @@ def test_a_vacated_job_starts_anew_and_shows_each_line_once(
     kernel.listen(lambda: cell.text)
     pool.run("condor_vacate_job", _cluster(cell.panel))
     kernel.listen(lambda: "attempt 2" in cell.panel)
-    assert any("It was sent back to the queue" in panel for panel in cell.panels)
     gate.touch()
     kernel.until_panel(cell, "done")
     kinds = [m["msg_type"] for m in cell.messages]
