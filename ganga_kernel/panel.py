@@ -161,7 +161,7 @@ def sentences(job: Job, hints: list[str]) -> list[str]:
     """What there is to say of a job's state, one sentence or more an item."""
     state = STATES[job["state"]]
     said = []
-    if job["state"] == "queued" and job["reason"]:
+    if job["state"] in ("queued", "running") and job["reason"]:
         said.append(job["reason"])
     elif job["state"] not in ("running", "done", "queued"):
         said.append(" ".join(filter(None, (state.sentence, job["reason"], state.remedy))))

@@ -19,6 +19,7 @@ from ..spool import Spool
 from ..states import ended
 from . import again, backends, dependencies, progress
 from .attaching import attaches
+from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
 from .summary import results, summary
@@ -55,6 +56,7 @@ class Jobs:
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._watching = Watching(store, tell, self._changed, self._over, self._again)
+        self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
         self._resubmitting = asyncio.Lock()
@@ -176,9 +178,7 @@ class Jobs:
         ------
         BackendError: there is no such job, or nothing to run again.
         """
-        async with (
-            self._resubmitting
-        ):  # asked again, it must not touch an accepted job's files
+        async with self._resubmitting:  # asked again, it must not touch an accepted job's files
             if known := self._store.by_token(token):
                 return summary(known)
             return await self._resubmit(number, token, failed, resources, execution_count)
@@ -234,6 +234,7 @@ class Jobs:
         job = self._in_flight_one(number)
         await asyncio.to_thread(backends.change, job, resources)
         self._store.change_job(number, resources={**job["resources"], **resources})
+        self._watching.explain(number, "")  # what was in the way may be so no longer
         return self.job(number)
 
     def _in_flight_one(self, number: int) -> dict[str, Any]:
@@ -279,7 +280,7 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch())
+        await asyncio.gather(self._hand_over(), self._watch(), self._explain())
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
@@ -316,6 +317,13 @@ class Jobs:
                 self._watching.look()
                 await asyncio.sleep(POLL)
             self._in_flight.clear()
+
+    async def _explain(self) -> None:
+        """Say why jobs wait in HTCondor's queue."""
+        while True:
+            await self._in_flight.wait()
+            await self._idling.look()
+            await asyncio.sleep(LOOK)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""

@@ -31,7 +31,7 @@ class Observation:
     time: when it happened, unix seconds
     host: where it runs, as far as known
     exit_code: of a task that ended, or that ended and is queued again; negative for a signal; None if unknown
-    reason: the backend's own words on a hold or an end
+    reason: why it is held, waits again, can't be reached or has ended; HTCondor's own words at the end
     for_memory: of a held task: it used more memory than it was given
     """
 
@@ -211,7 +211,7 @@ _CONDOR = {
 
 
 def _from_condor(seen: Any, number: int) -> Observation | None:
-    from ..condor.holds import explain, is_for_memory
+    from ..condor import holds, interruptions
 
     state = _CONDOR.get(seen.state)
     if state is None:
@@ -220,9 +220,11 @@ def _from_condor(seen: Any, number: int) -> Observation | None:
     if code is not None and code > 128:  # the launcher is a shell: it reports a signal so
         code = 128 - code
     reason = seen.reason or ""
-    for_memory = state == "held" and is_for_memory(seen.code, seen.subcode, reason)
+    for_memory = state == "held" and holds.is_for_memory(seen.code, seen.subcode, reason)
     if state == "held":
-        reason = explain(seen.code, seen.subcode, reason, number)
+        reason = holds.explain(seen.code, seen.subcode, reason, number)
+    else:
+        reason = interruptions.explain(seen.state, reason)
     return Observation(
         seen.proc,
         state,

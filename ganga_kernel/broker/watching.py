@@ -19,6 +19,7 @@ from . import progress, retries
 from .lastwords import last_words
 from .store import Store
 from .stream import EventStream
+from .summary import job_state
 from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,10 @@ class Watched:
         """Whether its state is to be told now."""
         at_once = len(self.streams) == 1 or all(ended(task["state"]) for task in self.job["tasks"])
         return self.changed and (at_once or now - self.told > _PAUSE)
+
+    def shown(self) -> dict[str, Any]:
+        """The task whose reason a job that waits is shown with: its first in the queue."""
+        return next(task for task in self.job["tasks"] if task["state"] == "queued")
 
     def result_size(self, name: str) -> int:
         """Bytes of a result file, 0 while it isn't there."""
@@ -159,6 +164,27 @@ class Watching:
         for watched in self._jobs.values():
             if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
                 watched.watcher.tell(task, status)
+
+    def waiting(self) -> dict[str, int]:
+        """The jobs of which nothing runs and some waits in HTCondor's queue, the oldest first.
+
+        For each the proc whose reason is shown, as HTCondor names it, with the job's number.
+        """
+        found = {}
+        for watched in self._jobs.values():
+            job = watched.job
+            if job["backend"] == "HTCondor" and job_state(job["tasks"]) == "queued":
+                found[f"{job['native']}.{watched.shown()['task']}"] = watched.number
+        return found
+
+    def explain(self, number: int, reason: str) -> None:
+        """Say why a job that waits does so, or with an empty reason that it is not known (any more)."""
+        watched = self._jobs.get(number)
+        if watched is None or job_state(watched.job["tasks"]) != "queued":
+            return
+        if watched.shown()["reason"] != reason:
+            self._change(watched, watched.shown(), {"reason": reason})
+            self._changed(number)
 
     def look(self) -> None:
         """One look at every job in flight. Many times a second: with nothing new it costs little."""
