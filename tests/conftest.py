@@ -13,7 +13,7 @@ from tests.harness import Gate, Kernel, Site, make_site
 
 pytest_plugins = ["tests.pool"]
 
-# A shell starts what runs in its background with SIGINT ignored, which whatever the tests start would inherit.
+# A shell starts what runs in its background with SIGINT ignored, and what the tests start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are noisy: no test fails for being slow.
