@@ -36,14 +36,19 @@ class Following:
     pending: tokens of jobs that have yet to deliver
     """
 
-    def __init__(
-        self, bridge: Bridge, screen: Screen, ask: Ask, spawn: Callable[[Awaitable[None]], None]
-    ) -> None:
-        self._bridge, self._screen, self._ask, self._spawn = bridge, screen, ask, spawn
+    _bridge: Bridge
+    _screen: Screen
+
+    def __init__(self, ask: Ask, spawn: Callable[[Awaitable[None]], None]) -> None:
+        self._ask, self._spawn = ask, spawn
         self.cells: dict[int, LiveCell] = {}
         self.pending: set[str] = set()
         #: Jobs whose results were taken, or couldn't be, of which the broker has yet to hear.
         self._taken: dict[int, bool] = {}
+
+    def join(self, bridge: Bridge, screen: Screen) -> None:
+        """See `Notebook.join`."""
+        self._bridge, self._screen = bridge, screen
 
     async def guest(self, number: int, parent: dict[str, Any]) -> LiveCell:
         """What shows a job, perhaps one that wasn't started here: it is shown below, and not delivered.

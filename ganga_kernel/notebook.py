@@ -59,13 +59,13 @@ class Notebook:
 
     _bridge: Bridge
     _screen: Screen
-    _jobs: Following
 
     def __init__(self, settings: GangaKernel | SettingsError) -> None:
         self._given = settings
         #: Where the notebook is; empty where the front end doesn't tell.
         self._path = os.environ.get("JPY_SESSION_NAME", "")
         self._defaults = Options()
+        self._jobs = Following(self._ask, self._spawn)  # from here on, as the router asks what is pending
         self._killed: set[int] = set()
         self._offered = False
         self._client: BrokerClient | None = None
@@ -76,7 +76,7 @@ class Notebook:
     def join(self, bridge: Bridge, screen: Screen) -> None:
         """Give it its ways to the inner kernel and to the front end; to be called before `start`."""
         self._bridge, self._screen = bridge, screen
-        self._jobs = Following(bridge, screen, self._ask, self._spawn)
+        self._jobs.join(bridge, screen)
 
     def start(self) -> None:
         """Begin, in the running event loop: start the broker while the user still types."""
