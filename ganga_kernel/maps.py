@@ -81,10 +81,7 @@ def merged_together(merges: list[Merge]) -> tuple[Merge, ...]:
     ------
     ValueError: two of them are of one name.
     """
-    names = [one.name for one in merges]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is merged twice")
+    _once([one.name for one in merges], "merged")
     return tuple(merges)
 
 
@@ -95,11 +92,14 @@ def together(maps: list[Map]) -> tuple[Map, ...]:
     ------
     ValueError: two of them bind one name.
     """
-    names = [name for one in maps for name in one.names]
+    _once([name for one in maps for name in one.names], "mapped")
+    return tuple(maps)
+
+
+def _once(names: list[str], what: str) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} is mapped twice")
-    return tuple(maps)
+        raise ValueError(f"{twice} is {what} twice")
 
 
 def taken_from(line: str) -> tuple[str, list[str]]:

@@ -471,7 +471,7 @@ class Notebook:
         finally:
             remove(Path(request["folder"]))
         jobs = {live.job["token"]: number for number, live in self._jobs.cells.items()}
-        text = dryrun.as_text(captured, chosen, {**request, "backend": told["backend"]}, told, jobs)
+        text = dryrun.as_text(captured, chosen, request, told, jobs)
         self._screen.publish("stream", {"name": "stdout", "text": text}, asking.parent)
 
     async def _place(self, live: LiveCell, **how: Any) -> None:

@@ -189,18 +189,9 @@ PARSERS: dict[str, tuple[Any, str]] = {
 }
 #: Options that are for the backend.
 RESOURCES = (
-    "memory",
-    "cpus",
-    "gpus",
-    "disk",
-    "runtime",
-    "requirements",
-    "rank",
-    "group",
-    "set",
-    "retries",
+    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "retries",
     "retry-memory",
-)
+)  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {
     "map": maps.together, "merge": maps.merged_together, "set": submitcommands.together,

@@ -56,20 +56,33 @@ class Idling:
 
 async def why_idle(procs: dict[str, int]) -> dict[int, str]:
     """A sentence for each job of which `ganga_kernel.condor.whyidle` could tell why it waits, by number."""
+    try:
+        said = await _answer(json.dumps(procs).encode())
+        return {int(number): sentence for number, sentence in json.loads(said).items()}
+    except (OSError, ValueError) as problem:  # no process, or no answer: the jobs go on all the same
+        log.info("why jobs wait: %s", problem)
+        return {}
+
+
+async def _answer(question: bytes) -> bytes:
+    """What `ganga_kernel.condor.whyidle` answers.
+
+    Raises
+    ------
+    OSError: it can't be started, takes too long, or says why it can't tell.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ganga_kernel.condor.whyidle",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        said, errors = await asyncio.wait_for(process.communicate(json.dumps(procs).encode()), _LIMIT)
-    except TimeoutError:
-        log.info("why jobs wait: no answer within %s s", _LIMIT)
-        return {}
+        said, errors = await asyncio.wait_for(process.communicate(question), _LIMIT)
+    except TimeoutError as late:
+        raise OSError(f"no answer within {_LIMIT:.0f} s") from late
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        log.info("why jobs wait: %s", errors.decode(errors="replace").strip())
-        return {}
-    return {int(number): sentence for number, sentence in json.loads(said).items()}
+        raise OSError(errors.decode(errors="replace").strip())
+    return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -233,8 +234,9 @@ class Jobs:
         """
         job = self._in_flight_one(number)
         await asyncio.to_thread(backends.change, job, resources)
-        self._store.change_job(number, resources={**job["resources"], **resources})
-        self._watching.explain(number, "")  # what was in the way may be so no longer
+        asked = {**job["resources"], **resources}
+        self._store.change_job(number, resources=asked)
+        self._watching.asked_for(number, asked)
         return self.job(number)
 
     def _in_flight_one(self, number: int) -> dict[str, Any]:
@@ -322,7 +324,10 @@ class Jobs:
         """Say why jobs wait in HTCondor's queue."""
         while True:
             await self._in_flight.wait()
-            await self._idling.look()
+            try:
+                await self._idling.look()
+            except sqlite3.Error:  # a full disk: the jobs go on without a sentence
+                log.exception("why jobs wait")
             await asyncio.sleep(LOOK)
 
     async def _hand_over(self) -> None:

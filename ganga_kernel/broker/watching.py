@@ -159,6 +159,12 @@ class Watching:
             said = {"reason": f"{row['reason']} It can't be released with more: {problem}"} if problem else {}
             watched.changed |= self._change(watched, row, {**retries.settled(row), **said})
 
+    def asked_for(self, number: int, resources: dict[str, Any]) -> None:
+        """Other resources are asked for a job from now on; what was in its way may be so no longer."""
+        if number in self._jobs:
+            self._jobs[number].job["resources"] = resources
+        self.explain(number, "")
+
     def tell_status(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status."""
         for watched in self._jobs.values():

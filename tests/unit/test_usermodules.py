@@ -309,3 +309,15 @@ def test_a_module_edited_since_its_import(project: Path, old: str, new: str, edi
     shipped = ship(project, "own_s")
     assert (list(shipped.edited) == ["own_s"]) == edited
     assert bool(shipped.state) == ("cuts" in new)  # what the notebook runs with counts
+
+
+def test_a_job_that_is_ended_leaves_no_files(
+    project: Path, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    source = "import own_a, os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)"
+    result = job(ship(project, "own_a"), source)
+    assert result.end["status"] == "terminated"
+    assert list(scratch.iterdir()) == []
