@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import buffers, changes, items, pickling, sealed
+from ..payload import buffers, changes, items, pickling, sealed, unpickling
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
 from .placeholders import UNBOUND
@@ -89,7 +89,7 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     try:
         with open(path, "rb") as file:
             reader = sealed.Reader(file, key, signature)
-            arrived = pickling.load_all(reader.stream, namespace, referred, reader.fetch)
+            arrived = unpickling.load_all(reader.stream, namespace, referred, reader.fetch)
     except sealed.NotGenuineError as error:
         return _refused(owned, f"the result file isn't what the job wrote ({error})")
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
@@ -185,7 +185,7 @@ def _as_sent(names: set[str], sent: str) -> set[str]:
     namespace = _namespace()
     then: dict[str, Any] = {}
     with open(sent, "rb") as file:
-        pickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
+        unpickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
     return {
         name
         for name in names & set(then)

@@ -6,7 +6,7 @@ import gc
 import os
 from typing import Any, Callable
 
-from . import items, pickling, result, seeds
+from . import items, result, seeds, unpickling
 from .events import EventStream
 from .frames import frames_of
 from .job import Job, Mapped
@@ -62,7 +62,7 @@ class Chunk:
     def _run(self, item: int, file: Writer) -> dict[str, Any] | None:
         os.chdir(self._folder)
         self._runner.renew()
-        pickling.forget_classes()
+        unpickling.forget_classes()
         self._load(item)
         seeds.renew(self._job.seed, item)
         values = result.Values(self._namespace, self._runner.hidden())

@@ -17,7 +17,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
-from . import buffers, environment, imports, items, pickling, result, sealed, seeds, shipped, stdin
+from . import (
+    buffers,
+    environment,
+    imports,
+    items,
+    pickling,
+    result,
+    sealed,
+    seeds,
+    shipped,
+    stdin,
+    unpickling,
+)
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
@@ -176,7 +188,7 @@ class Payload:
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
         fetch = buffers.beside(job.namespace)
-        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace, fetch=fetch))
+        self._load_file(job.namespace, partial(unpickling.load_namespace, namespace=namespace, fetch=fetch))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -193,8 +205,8 @@ class Payload:
         with self._loading(path), path.open("rb") as file:
             try:
                 load(file)
-            except pickling.LoadError:
-                pickling.forget_classes()
+            except unpickling.LoadError:
+                unpickling.forget_classes()
                 file.seek(0)
                 load(file, strictly=False)
 
@@ -208,7 +220,7 @@ class Payload:
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
-        except (pickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
+        except (unpickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
             raise PayloadError(
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)

@@ -10,7 +10,7 @@ import pytest
 from test_payload_harness import EMPTY, Result, run_cell
 from test_payload_plain import BARE
 
-from ganga_kernel.payload import items, pickling, sealed
+from ganga_kernel.payload import items, sealed, unpickling
 
 
 def run_map(
@@ -165,7 +165,7 @@ def test_a_task_reads_its_own_items_only(tmp_path: Path) -> None:
     namespace: dict[str, Any] = {}
     items.load(path, 2, namespace)
     assert namespace == {"x": [3]}
-    with pytest.raises(pickling.LoadError):
+    with pytest.raises(unpickling.LoadError):
         items.load(path, 0, namespace)
 
 
