@@ -26,6 +26,8 @@ _ATTRIBUTES = {
     "memory": "RequestMemory", "disk": "RequestDisk", "cpus": "RequestCpus", "gpus": "RequestGPUs",
     "runtime": "AllowedJobDuration",
 }  # fmt: skip
+#: The bytes in which these attributes count.
+_UNITS = {"memory": 2**20, "disk": 2**10}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
 _CONDORS = {"set", "retries", "retry_memory"}
 #: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
@@ -286,9 +288,7 @@ def _cluster(job: dict[str, Any], action: str) -> str:
 
 def _in_condor(name: str, value: int) -> int:
     """A resource in HTCondor's own unit: MB of memory, KB of disk."""
-    if name == "memory":
-        return -(-value // 2**20)
-    return -(-value // 2**10) if name == "disk" else value
+    return -(-value // _UNITS.get(name, 1))
 
 
 def _condor(
