@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,6 @@ from hypothesis import strategies as st
 from ganga_kernel.bridge import fingerprint
 from ganga_kernel.bridge.objects import Buffers
 from ganga_kernel.payload import buffers, pickling, unpickling
-
-numpy = pytest.importorskip("numpy")
 
 LARGE = buffers.LARGE
 

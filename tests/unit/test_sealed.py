@@ -7,13 +7,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganga_kernel.payload import buffers, pickling, sealed, unpickling
-
-numpy = pytest.importorskip("numpy")
 
 KEY = "00ff" * 16
 LARGE = buffers.LARGE
