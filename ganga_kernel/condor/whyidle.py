@@ -1,6 +1,6 @@
 """``python -m ganga_kernel.condor.whyidle``: asks HTCondor why jobs wait, in a process of its own.
 
-HTCondor's bindings keep Python's lock while they wait for a daemon, a minute for one that hangs, and can't be
+HTCondor's bindings keep Python's lock while they wait for a daemon, also for one that hangs, and can't be
 interrupted: whoever must not wait starts this process, and ends it if it takes too long.
 
 It reads ``{"5.0": 7, …}`` from its standard input, a proc of the queue and our number of the job, and writes
