@@ -33,7 +33,7 @@ demo: $(VENV)/demo
 
 test: lint
 	@tests/system-packages
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 transparent: $(VENV)/test
 	@$(PY) -m pytest tests/transparent

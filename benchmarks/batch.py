@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -222,4 +223,7 @@ def panel_state(message: Message) -> str:
 
 def names(folder: Path) -> set[str]:
     """Names of what is in a folder, if it is there."""
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -110,13 +111,19 @@ def _run_all(one: Kernel, site: Site, number: int) -> tuple[float, float]:
     known = names(site.jobs)
     files: dict[str, JobFiles] = {}
     batch = {"tags": ["batch"], "batch": {"backend": "HTCondor", "requirements": _NOWHERE}}
+    looked = 0.0
     cells = [one.send(f"x{n} = {n}\nprint('said', x{n})", batch) for n in range(number)]
 
     def queued() -> bool:
-        for name in names(site.jobs) - known - {*files}:
+        nonlocal looked
+        if time.time() - looked < TICK:  # a message came meanwhile; each look takes of what is measured
+            return False
+        for name in names(site.jobs) - known - {*files} if len(files) < number else ():
             files[name] = JobFiles(site.jobs / name)
         for file in files.values():
-            file.look()
+            if not file.submitted:
+                file.look()
+        looked = time.time()
         return len(files) == number and all(file.submitted for file in files.values())
 
     one.listen(lambda: queued() and all(cell.answered for cell in cells), TICK)
@@ -204,8 +211,9 @@ def _journey(one: Kernel, site: Site, code: str) -> _Journey:
     reader = one.execute("back")
     folder = cell.files.folder
     started, begun, over, ended = _times(folder)
-    Path(json.loads((folder / "job.json").read_text())["namespace"]).unlink()
-    (folder / "0.result").unlink()
+    job = json.loads((folder / "job.json").read_text())
+    for path in (job["namespace"], *job["buffers"], folder / "0.result"):
+        Path(path).unlink()
     return _Journey(cell.prompt - cell.sent, begun - started, ended - over, reader.sent + reader.took - ended)
 
 

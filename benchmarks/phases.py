@@ -164,9 +164,8 @@ def _settle(one: Kernel) -> None:
 #: Seam, what it is of (a prefix), and what to call it: phases between the request and the prompt, then after.
 _BEFORE = [
     ("GangaKernel.execute_request", "", "all of it in the grid kernel"),
-    ("Bridge.call", "take", "  In[n] from the inner kernel (take)"),
+    ("Bridge.call", "begin", "  In[n] and capture of names (begin)"),
     ("Spool.__init__", "", "  spool folders"),
-    ("Bridge.call", "capture", "  capture of names"),
     ("Spool.new_job", "", "  job's files in the spool"),
     ("BrokerClient.ask", "submit", "  broker accepts (submit)"),
     ("backends.check", "", "    is the schedd there? (query)"),

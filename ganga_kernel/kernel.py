@@ -118,7 +118,7 @@ class GangaKernel(MetaKernel):
     async def _answer(self, code: str, metadata: dict[str, Any]) -> Failure | None:
         routed = route(code, metadata)
         if isinstance(routed, BatchCell):
-            return await self.notebook.run(routed, self.request())
+            return await self.notebook.run(routed, self.request(), self._captured)
         assert isinstance(routed, MagicCell)
         magic = self.line_magics[routed.name]
         assert isinstance(magic, GangaMagic)
@@ -127,9 +127,8 @@ class GangaKernel(MetaKernel):
             self.payload.append(
                 {"source": "page", "start": 0, "data": {"text/plain": text}, "start_line_number": 0}
             )
-        else:
-            await magic.run_cell(code)
-        return None
+            return None
+        return await magic.run_cell(code)
 
     def request(self) -> Request:
         """The request that is being answered.
@@ -152,10 +151,13 @@ class GangaKernel(MetaKernel):
         self.notebook.begin()
         content = parent["content"]
         self._not_numbered: GangaKernelError | None = None
+        self._captured: dict[str, Any] | None = None
         silent = content.get("silent", False)
         store = bool(content.get("store_history", True)) and not silent
         try:
-            number = await self.notebook.take(content["code"], store)
+            number, self._captured = await self.notebook.begin_cell(
+                content["code"], parent["metadata"], store, not silent
+            )
             self.execution_count = number - 1
             self._last_stored = number if store else number - 1
         except GangaKernelError as error:  # the inner kernel died just now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .errors import OptionError
@@ -13,8 +13,8 @@ from .errors import OptionError
 _TASKS = 500
 #: Tasks of one job at most.
 _MOST_TASKS = 10_000
-#: The option on a line, where no quote is open.
-_OPTION = re.compile(r"--map(?:=|\s+)")
+#: The options on a line that hold expressions, Python's or HTCondor's, where no quote is open.
+_OPTION = re.compile(r"--(map|merge|set)(?:=|\s+)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -45,6 +45,46 @@ def parse(text: str) -> Map:
     return Map(names, expression.strip())
 
 
+class Merge(NamedTuple):
+    """One ``--merge``: a name, and the expression of a function that makes one of two of its values."""
+
+    name: str
+    expression: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.expression}"
+
+    def function(self) -> str:
+        """The expression as Python: a ``+`` adds."""
+        return "lambda a, b: a + b" if self.expression == "+" else self.expression
+
+
+def parse_merge(text: str) -> Merge:
+    """A merge from ``total=max`` or ``h=+``.
+
+    Raises
+    ------
+    ValueError: it is none.
+    """
+    name, equals, expression = (part.strip() for part in text.partition("="))
+    if not equals or not expression or expression.startswith("="):
+        raise ValueError("it is written NAME=FUNCTION, for example total=max, or NAME=+ to add up")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is no name of a variable")
+    return Merge(name, expression)
+
+
+def merged_together(merges: list[Merge]) -> tuple[Merge, ...]:
+    """Several merges of one cell.
+
+    Raises
+    ------
+    ValueError: two of them are of one name.
+    """
+    _once([one.name for one in merges], "merged")
+    return tuple(merges)
+
+
 def together(maps: list[Map]) -> tuple[Map, ...]:
     """Several maps of one cell.
 
@@ -52,17 +92,20 @@ def together(maps: list[Map]) -> tuple[Map, ...]:
     ------
     ValueError: two of them bind one name.
     """
-    names = [name for one in maps for name in one.names]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is mapped twice")
+    _once([name for one in maps for name in one.names], "mapped")
     return tuple(maps)
 
 
-def taken_from(line: str) -> tuple[str, list[str]]:
-    """The maps of a ``%%batch`` line, and the line without them.
+def _once(names: list[str], what: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is {what} twice")
 
-    A map's expression is Python, not shell: it may hold quotes, and blanks within brackets. It may also be
+
+def taken_from(line: str) -> tuple[str, list[str]]:
+    """The maps, merges and submit commands of a ``%%batch`` line, as options, and the line without them.
+
+    Their expression is no shell's: it may hold quotes, and blanks within brackets. It may also be
     quoted as a whole.
 
     Raises
@@ -76,7 +119,7 @@ def taken_from(line: str) -> tuple[str, list[str]]:
         option = _OPTION.match(line, at) if not quote and (at == 0 or line[at - 1].isspace()) else None
         if option is not None and line[option.end() : option.end() + 1] not in ("'", '"', ""):
             end = _end_of_expression(line, option.end())
-            found.append(line[option.end() : end])
+            found.append(f"--{option[1]}={line[option.end() : end]}")
             at = end
             continue
         if line[at] == "#" and not quote and (at == 0 or line[at - 1].isspace()):
@@ -105,7 +148,7 @@ def _end_of_expression(line: str, start: int) -> int:
             return at
         at += 1
     if open_:
-        raise OptionError(f"--map {line[start:]} misses a {open_[-1]!r}.", "Close the bracket.")
+        raise OptionError(f"The expression {line[start:]} misses a {open_[-1]!r}.", "Close the bracket.")
     return at
 
 
@@ -118,6 +161,34 @@ def _end_of_string(line: str, start: int) -> int:
             return at + 1
         at += 1
     raise OptionError(f"The string {line[start:]} isn't closed.", "Check the quotes.")
+
+
+def check_merges(merges: tuple[Merge, ...], maps: tuple[Map, ...] | None) -> None:
+    """See that merges have something to merge.
+
+    Raises
+    ------
+    OptionError: they don't.
+    """
+    if merges and not maps:
+        raise OptionError(
+            f"--merge {merges[0]} is for a map, and the cell has none.", "Add --map NAME=EXPRESSION."
+        )
+
+
+def check_bound(merges: tuple[Merge, ...], binds: list[str]) -> None:
+    """See that a cell binds the names whose values are to be merged.
+
+    Raises
+    ------
+    OptionError: it doesn't.
+    """
+    for one in merges:
+        if one.name not in binds:
+            raise OptionError(
+                f"--merge {one}: the cell doesn't bind {one.name}.",
+                f"It binds {', '.join(binds) or 'nothing'}.",
+            )
 
 
 def limits(backend: str, slots: int, chunk: int | None) -> tuple[int, int]:
@@ -135,6 +206,25 @@ def limits(backend: str, slots: int, chunk: int | None) -> tuple[int, int]:
     if chunk is not None:
         return _MOST_TASKS, chunk
     return (_TASKS if backend == "HTCondor" else slots), 1
+
+
+def chunks(count: int, tasks: int, size: int) -> list[list[int]]:
+    """The items of each task: the first, and the one after the last. No two tasks differ by more than one.
+
+    Parameters
+    ----------
+    tasks: how many there are at most
+    size: items of a task at most, unless that would make too many tasks
+    """
+    tasks = min(tasks, -(-count // size))
+    return [[count * i // tasks, count * (i + 1) // tasks] for i in range(tasks)]
+
+
+def items_of(described: Mapping[str, Any], task: int) -> Sequence[int]:
+    """The items of a task, of a map as its job has it; see `ganga_kernel.payload.job.Mapped`."""
+    start, stop = described["chunks"][task]
+    only = described["only"]
+    return range(start, stop) if only is None else only[start:stop]
 
 
 def shown(numbers: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""What the grid kernel does for one notebook: batch cells to jobs, pending names, waiting, delivery.
+"""What the grid kernel does for one notebook: batch cells to jobs, pending names, waiting.
 
 It knows cells, names and outputs; how a message travels is the kernel's business (`Screen`), how a backend
 works is the broker's. Everything here runs in the grid kernel's event loop, but for `Notebook.admit` and
@@ -17,27 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, itemview, logs, maps, options, panel, reattach
-from .broker.client import BrokerClient, Event
+from . import dryrun, failures, jobrequest, logs, maps, options, panel, reattach
+from .broker.client import BrokerClient
 from .calls import Bridge
 from .cells import LiveCell, Screen
 from .errors import BrokerError, CellError, GangaKernelError, SettingsError
 from .execution import Refusal
 from .failures import Failure, Interrupted, JobFailed
-from .options import Options, spell_size
-from .routing import BatchCell
+from .following import Following
+from .jobrequest import DEFAULT_BACKEND
+from .options import Options
+from .routing import BatchCell, route
 from .settings import GangaKernel
-from .spool import Spool, execution_count, remove, secret
+from .spool import Spool, execution_count, remove
 from .states import ended
 
 log = logging.getLogger(__name__)
 
-#: Bytes from which on the size of what travels is worth a sentence.
-_WORTH_SAYING = 1 << 20
-
-
-#: The embedded default: it needs no batch system.
-DEFAULT_BACKEND = "Local"
 _OFFER = (
     "An HTCondor schedd is in reach: %%batch --backend HTCondor sends a cell there, "
     "%batch --backend HTCondor all of this notebook's."
@@ -69,11 +65,8 @@ class Notebook:
         #: Where the notebook is; empty where the front end doesn't tell.
         self._path = os.environ.get("JPY_SESSION_NAME", "")
         self._defaults = Options()
-        self._cells: dict[int, LiveCell] = {}
-        self._pending: set[str] = set()
+        self._jobs = Following(self._ask, self._spawn)  # from here on, as the router asks what is pending
         self._killed: set[int] = set()
-        #: Jobs whose results were taken, or couldn't be, of which the broker has yet to hear.
-        self._taken: dict[int, bool] = {}
         self._offered = False
         self._client: BrokerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,19 +76,20 @@ class Notebook:
     def join(self, bridge: Bridge, screen: Screen) -> None:
         """Give it its ways to the inner kernel and to the front end; to be called before `start`."""
         self._bridge, self._screen = bridge, screen
+        self._jobs.join(bridge, screen)
 
     def start(self) -> None:
         """Begin, in the running event loop: start the broker while the user still types."""
         self._loop = asyncio.get_running_loop()
         self._spawn(self._bridge.mount())
         if isinstance(self._given, GangaKernel):
-            self._client = BrokerClient(self._given, self._heard, self._lost)
+            self._client = BrokerClient(self._given, self._jobs.heard, self._jobs.lost)
             if self._given.start_broker:
                 self._spawn(self._warm_up(self._client))
 
     def forget(self) -> None:
         """The inner kernel is a new process: nothing is pending in its empty namespace."""
-        self._pending.clear()
+        self._jobs.pending.clear()
         self._bridge.forget()
         self._spawn(self._bridge.mount())
 
@@ -112,12 +106,56 @@ class Notebook:
         """The In[n] of a cell that the grid kernel answers."""
         return int(await self._bridge.call("take", source=source, store=store))
 
+    async def begin_cell(
+        self, code: str, metadata: dict[str, Any], store: bool, numbered: bool
+    ) -> tuple[int, dict[str, Any] | None]:
+        """The In[n] of a cell that the grid kernel answers; and of a batch cell what it reads, for `run`.
+
+        Both come by one request. Where something has to be done before the capture there is none yet.
+
+        Parameters
+        ----------
+        numbered: whether the cell counts; a silent one doesn't
+        """
+        cell = self._to_capture_at_once(code, metadata) if numbered else None
+        if cell is None:
+            return await self.take(code, store), None
+        found = await self._bridge.call("begin", source=code, store=store, cell=cell)
+        captured = found["captured"] and {**found["captured"], "map": None}
+        return int(found["number"]), captured
+
+    def _to_capture_at_once(self, code: str, metadata: dict[str, Any]) -> dict[str, Any] | None:
+        """The arguments of the capture of a batch cell that isn't run again, and is no map."""
+        try:
+            cell = route(code, metadata)
+            if not isinstance(cell, BatchCell):
+                return None
+            chosen = self._options(cell)
+            identity = jobrequest.identity_of(metadata, cell)
+            if chosen.map or any(live.cell == identity for live in self._jobs.cells.values()):
+                return None
+            return {"source": cell.source, **self._how_to_capture(chosen, Spool(self._settings.spool))}
+        except GangaKernelError:  # `run` meets it as well, and tells
+            return None
+
+    def _how_to_capture(self, chosen: Options, spool: Spool) -> dict[str, Any]:
+        return {
+            "objects": str(spool.objects),
+            "compare": reattach.has_identity(chosen, self._path),
+        }
+
     async def evaluate(self, expressions: dict[str, str]) -> dict[str, Any]:
         """The user_expressions of a cell that was answered here."""
         return dict(await self._bridge.call("evaluate", expressions=expressions)) if expressions else {}
 
-    async def run(self, cell: BatchCell, asking: Asking) -> Failure | None:
+    async def run(
+        self, cell: BatchCell, asking: Asking, captured: dict[str, Any] | None = None
+    ) -> Failure | None:
         """Run a batch cell: returns when its job is accepted, or with the job where output comes late.
+
+        Parameters
+        ----------
+        captured: what `begin_cell` has captured of it
 
         Raises
         ------
@@ -126,15 +164,59 @@ class Notebook:
         chosen = self._options(cell)
         spool = Spool(self._settings.spool)
         try:
-            await self._supersede(_cell_id(asking) or cell.source)
-            captured = await self._capture(cell.source, asking.number, spool, chosen)
+            if captured is None or "waits" in captured:
+                if not chosen.dry_run:
+                    await self._supersede(jobrequest.identity_of(asking.parent["metadata"], cell))
+                captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
+            if chosen.dry_run:
+                raise _nothing_to_send(failed.failure) from failed
             return failed.failure
         except Interrupted as interrupted:
             return Failure.interrupt(interrupted)
         if "error" in captured:
             return Failure(**captured["error"])
+        if chosen.dry_run:
+            await self._tell(cell, asking, chosen, captured, spool)
+            return None
         live = await self._submit(cell, asking, chosen, captured, spool)
+        return await self._shown(live, chosen, asking)
+
+    async def resubmit(self, number: int, failed: bool, chosen: Options, asking: Asking) -> Failure | None:
+        """Submit a job once more, or the failed items of its map; the names are pending again.
+
+        A job that wasn't started here is only shown: its names come when its cell is run again.
+
+        Raises
+        ------
+        BackendError: there is no such job, or nothing to run again.
+        """
+        before = self._jobs.cells.get(number)
+        job = await self._broker.submit(
+            "resubmit",
+            job=number,
+            token=uuid.uuid4().hex,
+            failed=failed,
+            resources=chosen.resources(),
+            execution_count=asking.number,
+        )
+        if before is None or before.folder is None:
+            hints = [f"It does once more what job {number} did; its names come when its cell is run again."]
+            live = self._jobs.cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
+        else:
+            await before.ended.wait()  # the broker has seen its end
+            await self._supersede(before.cell)
+            items = job["items"]
+            which = f"{items['total']} of {items['of']} items of " if failed and items else ""
+            live = await self._jobs.at(job, asking.parent, [f"It runs {which}job {number} once more."])
+            live.cell, live.replaces = before.cell, before.job["token"]
+            live.after = [self._jobs.newest_of(token) for token in before.after]
+            await self._place(live, **{**before.placed, "number": asking.number, "replaces": live.replaces})
+        self._spawn(self._jobs.follow(live))
+        return await self._shown(live, chosen.over(self._all_defaults()), asking)
+
+    async def _shown(self, live: LiveCell, chosen: Options, asking: Asking) -> Failure | None:
+        """Draw a job's first panel, and wait for it where the cell ends with its job; returns its error."""
         live.draw()
         at_once = ended(live.job["state"])  # its results are there, and the next cell may need them
         if not at_once and not self._waits(chosen, asking):
@@ -174,6 +256,31 @@ class Notebook:
         self._killed.update(numbers)
         return [await self._broker.ask("kill", job=number) for number in numbers]
 
+    async def act(self, number: int, action: str) -> str:
+        """Hold or release a job; returns a sentence.
+
+        Raises
+        ------
+        BackendError: there is no such job, or its backend can't do that.
+        """
+        changed = await self._broker.ask("act", job=number, action=action)
+        done = {"hold": "put on hold", "release": "released"}[action]
+        if not changed:
+            return f"Job {number}: there is nothing to {action}."
+        return f"Job {number}: {done}" + (f" ({changed} tasks)" if changed > 1 else "")
+
+    async def change(self, number: int, chosen: Options) -> str:
+        """Ask for other resources for a job in the queue; returns a sentence.
+
+        Raises
+        ------
+        BackendError: there is no such job, or its backend can't do that.
+        """
+        resources = chosen.resources()
+        await self._broker.ask("change", job=number, resources=resources)
+        asked = Options(**resources).describe()
+        return f"Job {number}: {asked} from its next start on. If it is on hold, %release {number} starts it."
+
     async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
         """Wait for jobs, all unfinished ones of this notebook if none is named; returns summaries.
 
@@ -184,8 +291,8 @@ class Notebook:
         Interrupted: the user ended the wait.
         BackendError: there is no such job.
         """
-        waiting = [await self._live(number, asking) for number in numbers] or [
-            live for live in self._cells.values() if not live.ended.is_set()
+        waiting = [await self._jobs.guest(number, asking.parent) for number in numbers] or [
+            live for live in self._jobs.cells.values() if not live.ended.is_set()
         ]
         for live in waiting:
             await self._until_ended(live)
@@ -200,9 +307,9 @@ class Notebook:
         """
         from .controls import Controls
 
-        live = self._cells.get(number)
+        live = self._jobs.cells.get(number)
         if live is None:
-            live = await self._live(number, asking)
+            live = await self._jobs.guest(number, asking.parent)
         else:
             live.copy_panel(asking.parent)
         if not ended(live.job["state"]):
@@ -211,21 +318,12 @@ class Notebook:
             content = {"data": controls.bundle(), "metadata": {}, "transient": {}}
             self._screen.publish("display_data", content, asking.parent)
 
-    async def _live(self, number: int, asking: Asking) -> LiveCell:
-        if number not in self._cells:
-            found = await self._broker.ask("follow", job=number, after=0)
-            guest = LiveCell(found["job"], asking.parent, self._screen, [])
-            self._cells[number] = guest
-            guest.draw()
-            await self._follow(guest)
-        return self._cells[number]
-
     # ------------------------------------------------------------------ execution.Gate
 
     @property
     def closed(self) -> bool:
         """See `execution.Gate`."""
-        return bool(self._pending)
+        return bool(self._jobs.pending)
 
     def admit(self, code: str, store: bool, done: Callable[[Refusal | None], None]) -> None:
         """See `execution.Gate`."""
@@ -267,7 +365,7 @@ class Notebook:
 
     async def _needs(self, code: str) -> list[str]:
         found = await self._bridge.call("needs", source=code)
-        self._pending &= set(found["pending"])
+        self._jobs.pending &= set(found["pending"])
         return list(found["needed"])
 
     # ------------------------------------------------------------------ submitting
@@ -276,7 +374,9 @@ class Notebook:
         chosen = self._all_defaults()
         chosen = options.from_mapping(cell.metadata, "the cell's metadata").over(chosen)
         chosen = options.from_mapping(cell.tags, "the cell's tags").over(chosen)
-        return options.from_line(cell.line).over(chosen)
+        chosen = options.from_line(cell.line).over(chosen)
+        maps.check_merges(chosen.merge or (), chosen.map)
+        return chosen
 
     def _all_defaults(self) -> Options:
         site = self._settings
@@ -290,23 +390,23 @@ class Notebook:
     async def _capture(self, source: str, number: int, spool: Spool, chosen: Options) -> dict[str, Any]:
         """What the bridge captures for a cell, or its error; the items of its map are ``map`` in it."""
         given: dict[str, Any] | None = None
-        compare = reattach.has_identity(chosen, self._path)
-        objects = str(spool.objects)
+        how = self._how_to_capture(chosen, spool)
         if chosen.map:
-            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
             given = await self._captured(
-                "capture_map", maps=maps.spell(chosen.map), limits=limits, objects=objects, compare=compare
+                "capture_map", maps=maps.spell(chosen.map), merges=jobrequest.merges(chosen), **how
             )
             if "error" in given:
                 return given
-        captured = await self._captured(
-            "capture", source=source, number=number, objects=objects, compare=compare, given=given
-        )
+            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
+            given["chunks"] = maps.chunks(given["count"], *limits)
+        captured = await self._captured("capture", source=source, number=number, given=given, **how)
+        if "error" not in captured:
+            maps.check_bound(chosen.merge or (), captured["binds"])
         return {**captured, "map": given}
 
     async def _supersede(self, cell: str) -> None:
         """A cell is run again: what its failed jobs were to bind or change has the value from before."""
-        mine = [live for live in self._cells.values() if live.cell == cell]
+        mine = [live for live in self._jobs.cells.values() if live.cell == cell]
         for live in mine:
             if live.job["id"] in self._killed:
                 await self._until_ended(live)
@@ -330,89 +430,60 @@ class Notebook:
 
         From its acceptance on nothing loses sight of it.
         """
-        token = uuid.uuid4().hex
-        environment, binds = captured["environment"], captured["binds"]
-        after, mapped = captured["after"], _map(captured, chosen)
-        folder = spool.new_job(
-            token,
-            {
-                "source": cell.source,
-                "execution_count": asking.number,
-                "namespace": captured["namespace"],
-                "mutates": captured["mutates"],
-                "surely": captured["surely"],
-                "map": mapped,
-                "seed": chosen.seed,
-                **environment,
-            },
+        request = jobrequest.request(
+            cell, self._path, asking.parent["metadata"], asking.number, chosen, captured, spool
         )
-        cell_id = _cell_id(asking)
-        backend = chosen.backend or DEFAULT_BACKEND
-        job = await self._broker.submit(
-            token=token,
-            fingerprints=reattach.identities(self._path, cell_id, cell.source, backend, chosen, captured),
-            attach=reattach.mode(chosen, self._path),
-            notebook=self._path,
-            cell=cell_id,
-            source=cell.source,
-            execution_count=asking.number,
-            label=_label(cell.source),
-            backend=backend,
-            resources=chosen.resources(),
-            folder=str(folder),
-            names=binds,
-            tasks=len(mapped["chunks"]) if mapped else 1,
-            after=after,
-            map=mapped,
-            python={
-                "executable": environment["python"],
-                "version": environment["python_version"],
-            },
-        )
-        attached = job["token"] != token
+        after = captured["after"]
+        job = await self._broker.submit(**request, attach=reattach.mode(chosen, self._path))
+        attached = job["token"] != request["token"]
         if attached:
-            remove(folder)
+            remove(Path(request["folder"]))
             hints = [reattach.hint(job)]
         else:
-            hints = [*_hints(captured), *await self._offer(chosen)]
-        live = await self._at(job, asking.parent, hints)
+            hints = [*jobrequest.hints(captured), *await self._offer(chosen)]
+        live = await self._jobs.at(job, asking.parent, hints)
         live.after = [one for one, *_ in after]
-        live.cell = cell_id or cell.source
-        self._pending.add(job["token"])
-        await self._bridge.call(
-            "place",
-            names=job["names"],
-            token=job["token"],
-            job=job["id"],
+        live.cell = jobrequest.identity_of(asking.parent["metadata"], cell)
+        await self._place(
+            live,
             behind=captured["behind"],
             surely=captured["surely"],
             sent=sorted({*captured["names"], *(name for _, names, _ in after for name in names)}),
-            after=live.after,
             number=asking.number,
             was=execution_count(Path(job["folder"])) if attached else asking.number,
             attached=attached,
-            is_map=mapped is not None,
+            is_map=request["map"] is not None,
             links=captured["links"],
             atoms=captured["atoms"],
             source=cell.source,
+            merges=jobrequest.merges(chosen),
+            replaces="",
         )
-        self._spawn(self._follow(live))
+        self._spawn(self._jobs.follow(live))
         return live
 
-    async def _at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
-        """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.
+    async def _tell(
+        self, cell: BatchCell, asking: Asking, chosen: Options, captured: dict[str, Any], spool: Spool
+    ) -> None:
+        """Show what a cell's job would be, and submit nothing."""
+        request = jobrequest.request(
+            cell, self._path, asking.parent["metadata"], asking.number, chosen, captured, spool
+        )
+        try:
+            told = await self._broker.ask("describe", **request)
+        finally:
+            remove(Path(request["folder"]))
+        jobs = {live.job["token"]: number for number, live in self._jobs.cells.items()}
+        text = dryrun.as_text(captured, chosen, request, told, jobs)
+        self._screen.publish("stream", {"name": "stdout", "text": text}, asking.parent)
 
-        It is the last to await anything before the names are pending, so that no delivery comes in between.
-        """
-        folder = Path(job["folder"])
-        live = self._cells.get(job["id"])
-        if live is None:
-            live = self._cells[job["id"]] = LiveCell(job, parent, self._screen, hints, folder)
-            return live
-        if live.finishing:
-            await live.ended.wait()
-        live.move(parent, hints, folder)
-        return live
+    async def _place(self, live: LiveCell, **how: Any) -> None:
+        """Make a job's names pending; see the bridge's `place`."""
+        job, live.placed = live.job, how
+        self._jobs.pending.add(job["token"])
+        await self._bridge.call(
+            "place", names=job["names"], token=job["token"], job=job["id"], after=live.after, **how
+        )
 
     async def _offer(self, chosen: Options) -> list[str]:
         """Mention HTCondor once, where nobody chose a backend and its schedd is in reach."""
@@ -435,7 +506,7 @@ class Notebook:
         JobFailed: one of them failed.
         Interrupted: the user ended the wait.
         """
-        by_token = {live.job["token"]: live for live in self._cells.values()}
+        by_token = {live.job["token"]: live for live in self._jobs.cells.values()}
         for token in tokens:
             live = by_token[token]
             await self._until_ended(live)
@@ -462,130 +533,15 @@ class Notebook:
             raise self._given
         return self._given
 
+    async def _ask(self, op: str, **arguments: Any) -> Any:
+        return await self._broker.ask(op, **arguments)
+
     @property
     def _broker(self) -> BrokerClient:
         if self._client is None:
             assert self._settings
             raise CellError("The kernel is still starting.", "Run the cell again.")
         return self._client
-
-    def _heard(self, event: Event) -> None:
-        number = event["job"]["id"] if event["kind"] == "job" else event["job"]
-        live = self._cells.get(number)
-        if live is not None:
-            self._take_in(live, event)
-
-    def _take_in(self, live: LiveCell, event: Event) -> None:
-        if event["kind"] == "job":
-            if live.update(event["job"]):
-                self._spawn(self._finish(live))
-        elif event["kind"] == "restart":
-            live.begin_anew(event["next"])
-        elif not live.show(event["number"], event["output"]):
-            self._spawn(self._follow(live))
-
-    async def _tell_taken(self) -> None:
-        for number, taken in list(self._taken.items()):
-            await self._broker.ask("delivered", job=number, taken=taken)
-            self._taken.pop(number, None)
-
-    def _lost(self) -> None:
-        self._spawn(self._tell_taken())
-        for live in self._cells.values():
-            if not live.ended.is_set():
-                self._spawn(self._follow(live))
-
-    async def _follow(self, live: LiveCell) -> None:
-        """Catch up with a job: its state, and the outputs that weren't seen yet."""
-        found = await self._broker.ask("follow", job=live.job["id"], after=live.next_output)
-        if found["first"] > live.next_output:  # the job started anew meanwhile
-            live.begin_anew(found["first"])
-        for one in found["outputs"]:
-            live.show(one["number"], one["output"])
-        if live.update(found["job"]):
-            await self._finish(live)
-
-    async def _finish(self, live: LiveCell) -> None:
-        """The job has ended: deliver its names or its failure, and draw the last panel."""
-        try:
-            results = await self._results(live) if live.job["items"] else {}
-            if live.job["state"] == "done":
-                if live.folder is not None:
-                    await self._deliver(live, live.folder, results.get("tasks"))
-            else:
-                await self._fail(live)
-        except (GangaKernelError, OSError, ValueError) as error:
-            self._refuse(live, str(error))
-        finally:
-            live.draw()
-            live.ended.set()
-
-    async def _fail(self, live: LiveCell) -> None:
-        failure = failures.of_job(live)
-        assert failure is not None
-        if live.job["state"] != "failed" or live.job["items"]:  # else the cell has shown its error itself
-            live.show_error(failure.ename, failure.evalue, failure.traceback)
-        reason = f"{failure.ename}: {failure.evalue}"
-        await self._bridge.call("fail", token=live.job["token"], reason=reason)
-
-    async def _results(self, live: LiveCell) -> dict[str, Any]:
-        """What a map that has ended left; the outputs of its items are shown."""
-        found: dict[str, Any] = await self._broker.ask("results", job=live.job["id"])
-        if found["items"]:
-            live.show_items(itemview.bundle(live.job, found["items"], found["with_outputs"]))
-        return found
-
-    async def _deliver(self, live: LiveCell, folder: Path, tasks: list[dict[str, Any]] | None = None) -> None:
-        """Deliver a job's names.
-
-        Parameters
-        ----------
-        tasks: what each task of a map left; None if the cell ran once
-        """
-        job = live.job
-        by_token = {one.job["token"]: one for one in self._cells.values()}
-        for token in live.after:  # its result may refer to what theirs brings
-            if token in by_token:
-                await by_token[token].ended.wait()
-        shared = {"token": job["token"], "key": secret(folder)}
-        if tasks is None:
-            answer = await self._bridge.call(
-                "deliver",
-                path=str(folder / job["result"]["file"]),
-                signature=job["result"]["signature"],
-                **shared,
-            )
-        else:
-            here = [task["result"] for task in tasks if task["result"]]
-            gone = [task for task in tasks if not task["result"]]
-            answer = await self._bridge.call(
-                "deliver_map",
-                results=[(str(folder / one["file"]), one["signature"]) for one in here],
-                lost=[(*task["chunk"], task["ename"], task["evalue"]) for task in gone],
-                count=job["items"]["total"],
-                **shared,
-            )
-        self._taken[job["id"]] = "error" not in answer
-        self._spawn(self._tell_taken())
-        if "error" in answer:
-            self._refuse(live, answer["error"])
-            return
-        self._pending.discard(job["token"])
-        if answer["kept"]:
-            live.hints.append(f"Kept as you set them meanwhile: {', '.join(answer['kept'])}.")
-        if answer["changed"]:
-            live.hints.append(
-                f"Changed by the job, and here too, so kept as here: {', '.join(answer['changed'])}."
-            )
-        for name, reason in answer["unavailable"].items():
-            live.hints.append(f"{name} could not come back: {reason}")
-
-    def _refuse(self, live: LiveCell, why: str) -> None:
-        """The result isn't taken: the panel says why, and below it stands an error, as for a failed job."""
-        live.refuse_delivery(why)
-        failure = failures.of_job(live)
-        if live.job["state"] == "done" and failure is not None:
-            live.show_error(failure.ename, failure.evalue, failure.traceback)
 
     # ------------------------------------------------------------------ housekeeping
 
@@ -609,40 +565,9 @@ class Notebook:
             log.error("in the grid kernel", exc_info=error)
 
 
-def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
-    """A job's map as job description and broker have it."""
-    given = captured["map"]
-    if given is None:
-        return None
-    described = {name: given[name] for name in ("names", "items", "chunks")}
-    return {**described, "surely": captured["surely"], "allow_failures": bool(chosen.allow_failures)}
-
-
-def _label(source: str) -> str:
-    """The cell's first line that does something, for a list of jobs."""
-    lines = [line.strip() for line in source.splitlines()]
-    code = [line for line in lines if line and not line.startswith(("#", "%"))]
-    telling = [line for line in code if not line.startswith(("import ", "from "))]
-    return next(iter([*telling, *code]), "")[:120]
-
-
-def _cell_id(asking: Asking) -> str:
-    """The cell's id in the notebook; empty where the front end doesn't tell."""
-    return str(asking.parent["metadata"].get("cellId", ""))
-
-
-def _hints(captured: dict[str, Any]) -> list[str]:
-    hints = []
-    names = captured["names"]
-    total = sum(names.values())
-    if total >= _WORTH_SAYING:
-        largest = sorted(names, key=lambda name: -names[name])[:3]
-        each = ", ".join(f"{name} ({spell_size(names[name])})" for name in largest)
-        hints.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
-    for name, reason in captured["unpicklable"].items():
-        hints.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
-    if unlike := reattach.unlike(captured):
-        hints.append(reattach.hint_without(unlike))
-    if captured["map"] and captured["mutates"]:
-        hints.append(f"What an item changes in {', '.join(captured['mutates'])} stays in that item.")
-    return hints
+def _nothing_to_send(failure: Failure) -> CellError:
+    return CellError(
+        "The cell reads a name that a failed job was to bind or change, so there is nothing to show yet "
+        f"({failure.ename}: {failure.evalue}).",
+        "If it was this very cell's job, just run the cell: it begins with the values from before.",
+    )

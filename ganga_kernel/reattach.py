@@ -15,7 +15,7 @@ from typing import Any
 from .options import Options
 
 #: Options that say how a cell is waited for, or its job found, and not what it does.
-_NOT_ITS_OWN = frozenset({"backend", "wait", "cache", "fresh"})
+_NOT_ITS_OWN = frozenset({"backend", "wait", "cache", "fresh", "merge", "dry_run"})
 
 
 def mode(chosen: Options, notebook: str) -> str:

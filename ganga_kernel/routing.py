@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: The line magics that the grid kernel answers.
-MAGICS = ("batch", "job", "jobs", "kill", "logs", "wait")
+MAGICS = ("batch", "hold", "job", "jobs", "kill", "logs", "release", "resubmit", "wait")
 
 _MAGIC = re.compile(r"\s*(?P<percent>%{1,2})(?P<name>\w+)(?P<help>\?{1,2})?(?=\s|$)")
 _QUARTO = re.compile(r"#\|\s*tags\s*:\s*(?P<tags>.*)$")

@@ -10,8 +10,9 @@
     ``<task>.result``  the names that the cell bound; empty if there are none
     ``<token>.result`` the result of another job, whose names the cell reads
 ``objects/``
-    content-addressed files: namespaces and items of maps (``<sha256>.pkl``) and the payload
-    (``<sha256>.pyz``)
+    content-addressed files: namespaces and items of maps (``<sha256>.pkl``), large buffers of namespaces
+    (``<digest>-<size>.buf``, see `payload.buffers`), modules of the user's own (``<sha256>.zip``) and the
+    payload (``<sha256>.pyz``)
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .condor.launcher import launcher
+from .errors import BackendError
 from .folders import private_folder
 from .payload import archive
 
@@ -53,6 +55,27 @@ class Spool:
         if not path.exists():
             _write(path, text)
         return path
+
+    def copy_job(self, folder: Path, token: str, described: dict[str, Any] | None) -> Path:
+        """Make the folder of a job that does once more what that of another folder did.
+
+        Parameters
+        ----------
+        described: its map; None if it has none
+
+        Raises
+        ------
+        BackendError: the other folder isn't whole any more.
+        """
+        try:
+            description = json.loads((folder / "job.json").read_text())
+        except (OSError, ValueError) as error:
+            raise BackendError(
+                f"The description of the job in {folder} can't be read: {error}.", "Run the job's cell again."
+            ) from error
+        own = ("version", "token", "key", "inputs")
+        same = {name: value for name, value in description.items() if name not in own}
+        return self.new_job(token, {**same, "map": described})
 
     def new_job(self, token: str, description: dict[str, Any]) -> Path:
         """Make a job's folder with its description and key, and return it."""

@@ -19,6 +19,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "take": history.take,
     "evaluate": history.evaluate,
     "needs": capture.needs,
+    "begin": capture.begin,
     "capture": capture.capture,
     "capture_map": capture.capture_map,
     "place": delivery.place,

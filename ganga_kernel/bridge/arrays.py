@@ -79,6 +79,14 @@ def blocks(array: Any) -> Iterator[Any]:
         yield piece.view("u1")
 
 
+def memory(array: Any) -> Any:
+    """The bytes of an array that `blocks` gives in pieces, as one array; None if they don't lie so."""
+    array = array.T if by_columns(array) else array
+    if not array.flags.c_contiguous or array.dtype.char in "gG":
+        return None
+    return array.reshape(-1).view("u1")
+
+
 def of_frame(frame: Any) -> list[Any]:
     """What a data frame consists of, column by column.
 

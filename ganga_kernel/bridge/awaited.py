@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from ..payload import parts as numbered
 from ..payload.pickling import GONE
@@ -18,21 +18,26 @@ class Awaited:
     Attributes
     ----------
     names: those that it was to bind or change
-    sent: what it was sent, by name; a placeholder if another job was to bring it
-    source: its cell, as Python
+    sent: what it was sent, by name, a placeholder if another job was to bring it; nothing once it has
+        delivered
     parts: the parts of what it was sent, by name, as they were then: its result may refer to them
+    placed: its placeholders, by name; none once it has delivered
+    source: its cell, as Python; empty once it has delivered
     number: the In[n] of its cell
     was: the In[n] that the cell had when the job was submitted
     is_map: whether the cell runs once for each item; its names become lists, which only the notebook makes
+    merges: functions that merge the values of names, of a map
     """
 
     names: frozenset[str]
     sent: dict[str, Any]
+    placed: dict[str, placeholders.Pending]
     number: int
     was: int
     is_map: bool
     source: str
     parts: dict[str, list[Any]] = field(default_factory=dict)
+    merges: dict[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
 
     def look(self) -> None:
         """Note the parts of what is here by now. Nothing has changed it since, as its names were pending."""
@@ -58,14 +63,18 @@ class Awaited:
             for number, one in enumerate(found)
         }
 
+    def has_delivered(self) -> None:
+        """Let go of what only its result could mean."""
+        self.sent, self.parts, self.placed, self.source = {}, {}, {}, ""
 
-#: What is known of each job that has yet to deliver, by its token.
+
+#: What is known of each job whose names were made pending, by its token.
 jobs: dict[str, Awaited] = {}
 
 
 def of(token: str) -> Awaited:
-    """What is known of a job; nothing if it has delivered, or a kernel that has ended submitted it."""
-    return jobs.get(token, Awaited(frozenset(), {}, 0, 0, False, ""))
+    """What is known of a job; nothing if a kernel that has ended submitted it."""
+    return jobs.get(token, Awaited(frozenset(), {}, {}, 0, 0, False, ""))
 
 
 def maps() -> set[str]:

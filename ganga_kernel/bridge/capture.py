@@ -12,8 +12,8 @@ from IPython import get_ipython
 
 from ..payload import parts, pickling
 from . import aliases as aliased
-from . import awaited, effects, history, inputs, mapped, names, placeholders, reach
-from .objects import store
+from . import awaited, effects, history, inputs, mapped, modules, names, placeholders, reach, usermodules
+from .objects import Buffers, store
 from .placeholders import UNBOUND
 
 #: Environment variables that don't travel: they look like secrets, or belong to this very process.
@@ -56,10 +56,10 @@ def _shown_later(found: names.Names, pending: dict[str, placeholders.Pending]) -
 
 
 def capture_map(
-    maps: list[tuple[list[str], str]], limits: tuple[int, int], objects: str, compare: bool
+    maps: list[tuple[list[str], str]], merges: dict[str, str], objects: str, compare: bool
 ) -> dict[str, Any]:
     """See `mapped.capture`."""
-    return mapped.capture(maps, limits, objects, lambda source: needs(source)["needed"], compare)
+    return mapped.capture(maps, merges, objects, lambda source: needs(source)["needed"], compare)
 
 
 def capture(
@@ -82,7 +82,10 @@ def capture(
     which one of them may set; or what they bring may be part of what no name holds any more. Or
 
     - ``namespace``, the file, and ``names``, what is in it, with sizes in bytes;
+    - ``buffers``, the files of the large buffers that belong to it, in the same folder;
     - ``unpicklable``: names that can't travel, with the reason;
+    - ``modules``, the archive of the user's own modules that it may import, None if there are none;
+      ``refused``: those that can't travel, with the reason; ``edited``: those edited after their import here;
     - ``after``: ``[token, [name, …], {name: …}]`` for each job whose names the cell needs, the oldest first;
       the last are inputs of that job that this one gets as well, see `ganga_kernel.payload.result.load`;
     - ``links``: for each name that becomes pending, those that may share an object with it then;
@@ -119,9 +122,12 @@ def capture(
         return {"waits": sorted(waits)}
     instead = {name: base for name, p in pending.items() if (base := placeholders.base(p)) is not UNBOUND}
     travelling = sorted(wanted - (set(pending) - set(instead)))
+    large = Buffers(objects)
     dumped, path = store(
         objects,
-        lambda file: pickling.dump_namespace(namespace, travelling, file, mapped_names, instead),
+        lambda file: pickling.dump_namespace(
+            namespace, travelling, file, mapped_names, instead, keep=large.keep
+        ),
     )
     late = {name for name in dumped.unpicklable if type(namespace[name]) is placeholders.Pending}
     pending |= {name: namespace[name] for name in late}
@@ -132,13 +138,21 @@ def capture(
     if history.shows(transformed):
         binds |= {history.name_of(number)}
     after = _after(pending, namespace, wanted)
+    imported = {*modules.imported_by(transformed), *dumped.modules, *(given["modules"] if given else ())}
+    shipped = usermodules.ship(imported, objects, bool(after))
     comparison: dict[str, Any] = {}
     if compare:
         others = _own_names(shell) | mapped_names | (set(pending) - set(instead))
-        comparison = inputs.compared(namespace, wanted - others, after, instead, transformed, others)
+        comparison = inputs.compared(
+            namespace, wanted - others, after, instead, transformed, others, shipped.state, large.digest
+        )
     return {
         "namespace": path,
         "names": dumped.sizes,
+        "buffers": sorted(os.path.join(objects, name) for name in dumped.kept),
+        "modules": shipped.path,
+        "refused": dict(shipped.refused),
+        "edited": list(shipped.edited),
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},
         "after": after,
         "binds": sorted(binds),
@@ -150,6 +164,27 @@ def capture(
         "environment": _environment(shell),
         **comparison,
     }
+
+
+def begin(source: str, store: bool, cell: dict[str, Any]) -> dict[str, Any]:
+    """`history.take` and `capture` at once, as each request to this kernel takes its time.
+
+    Parameters
+    ----------
+    source, store: see `history.take`
+    cell: the other arguments of `capture`
+
+    Returns
+    -------
+    ``number``, the cell's In[n], and ``captured``; that is None if the capture raises an error, which it does
+    again when it is asked for by itself.
+    """
+    number = history.take(source, store)
+    try:
+        captured = capture(number=number, **cell)
+    except Exception:  # noqa: BLE001 (raised again when asked for by itself: the cell is to have its number)
+        captured = None
+    return {"number": number, "captured": captured}
 
 
 def _lacks(pending: placeholders.Pending, between: set[str]) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dis
 import hashlib
 import marshal
-from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
@@ -40,20 +39,6 @@ def digest(code: CodeType) -> bytes:
     for instruction in _instructions(code):
         whole.update(_constant((instruction.opname, instruction.argval)))
     return whole.digest()
-
-
-def imports(code: CodeType) -> Iterator[str]:
-    """The modules that running the code may import; of ``from a import b`` also ``a.b``, were it one."""
-    module = ""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
-            module = instruction.argval
-            yield from (module,) if module else ()
-        elif instruction.opname == "IMPORT_FROM" and module:
-            yield f"{module}.{instruction.argval}"
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from imports(constant)
 
 
 def _instructions(code: CodeType) -> list[dis.Instruction]:

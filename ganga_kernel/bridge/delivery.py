@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, items, parts, pickling, result
+from ..payload import changes, items, parts, pickling, result, sealed, unpickling
 from ..payload.job import Job
-from ..payload.parts import Key
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
 from .placeholders import UNBOUND
@@ -35,6 +35,8 @@ def place(
     links: dict[str, list[str]],
     atoms: list[str],
     source: str,
+    merges: dict[str, str],
+    replaces: str,
 ) -> None:
     """Make names pending until the job delivers.
 
@@ -51,19 +53,29 @@ def place(
     links: for each name those that may share an object with it then
     atoms: those that get nothing that could be changed
     source: the cell
+    merges: of a map, expressions of functions that merge the values of names
+    replaces: token of the job that failed, and whose work this one does once more; empty if there is none
     """
     namespace = _namespace()
+    before = awaited.jobs.get(replaces)
+    merging = mapped.merging(merges) if before is None else before.merges
     names = [history.name_of(number) if name == history.name_of(was) else name for name in names]
     for other in [*after, token] if attached else after:
         inputs.await_job(other)
-    objects = {name: namespace[name] for name in sent if name in namespace}
+    here = {name: namespace[name] for name in sent if name in namespace}
+    objects = here if before is None else before.sent  # what it was sent, whatever its names hold by now
     placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely), links, atoms)
+    placed = placeholders.owned(namespace, token)
+    if before is not None:
+        placeholders.replace(before.placed, placed)
     source = get_ipython().transform_cell(source)
-    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map, source)
-    awaited.jobs[token].look()
+    known = {} if before is None else dict(before.parts)
+    new = Awaited(frozenset(names), objects, placed, number, was, is_map, source, known, merging)
+    new.look()
+    awaited.jobs[token] = new
 
 
-def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
+def deliver(token: str, path: str, key: str, signature: str, job_file: str) -> dict[str, Any]:
     """Take a job's result into the namespace.
 
     A name is replaced only if it still holds the job's placeholder, or isn't bound at all: whatever the
@@ -76,6 +88,7 @@ def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
     path: the result file
     key: the job's key, in hexadecimal
     signature: what the job said the file's signature is
+    job_file: the job's description, which tells what it was sent
 
     Returns
     -------
@@ -84,60 +97,73 @@ def deliver(token: str, path: str, key: str, signature: str) -> dict[str, Any]:
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    if not pickling.verify(path, key, signature):
-        return _refused(owned, "the result file isn't what the job wrote (its signature is wrong)")
-    known = result.Known(Path(path), namespace, awaited.of(token).known())
-    contents: list[tuple[Key, Any]] = []
     try:
         with open(path, "rb") as file:
-            arrived = dict(pickling.load_pairs(file, namespace, known, contents))
+            reader = sealed.Reader(file, key, signature)
+            known = result.Known(reader, namespace, awaited.of(token).known())
+            arrived, contents = unpickling.load_all(reader.stream, namespace, known, reader.fetch)
+    except sealed.NotGenuineError as error:
+        return _refused(owned, f"the result file isn't what the job wrote ({error})")
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
         return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
     changed = [(key.name, known[key], content) for key, content in contents if key in known]
-    return _taken(token, owned, arrived, changed, Path(path).with_name("job.json"))
+    return _taken(token, owned, arrived, changed, job_file)
 
 
 def deliver_map(
-    token: str, results: list[tuple[str, str]], lost: list[tuple[int, int, str, str]], count: int, key: str
-) -> dict[str, Any]:  # fmt: skip
+    token: str, results: list[list[tuple[str, str, str]]], lost: mapped.Lost, count: int, job_file: str
+) -> dict[str, Any]:
     """Take the results of a map's tasks into the namespace: each name becomes a list, in item order.
 
     Parameters
     ----------
-    results: of each task the result file, and what it said the file's signature is
+    results: of this job, and before it of those whose failed items it ran again, for each task in order: the
+        result file, the job's key, and what the task said the file's signature is
     lost: see `mapped.collected`
     count: how many items there are
-    token, key: see `deliver`, whose answer this one's is like
+    token, job_file: see `deliver`, whose answer this one's is like
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    found: list[items.Result] = []
-    for path, signature in results:
-        if not pickling.verify(path, key, signature):
-            return _refused(owned, f"{path} isn't what the job wrote (its signature is wrong)")
-        try:
-            with open(path, "rb") as file:
-                found += items.read(file, namespace)
-        except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
-            return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
-    arrived = mapped.collected(found, lost, count, awaited.of(token).names)
-    return _taken(token, owned, arrived, [], None)
+    job = awaited.of(token)
+    try:
+        found = mapped.newest([_read(of_job, namespace) for of_job in results])
+        arrived = mapped.collected(found, lost, count, job.names, job.merges)
+    except sealed.NotGenuineError as error:
+        return _refused(owned, f"a result file isn't what the job wrote ({error})")
+    except mapped.MapError as error:
+        return _refused(owned, str(error))
+    except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
+        return _refused(owned, f"it can't be loaded here: {type(error).__name__}: {error}")
+    return _taken(token, owned, arrived, [], job_file)
+
+
+def _read(results: list[tuple[str, str, str]], namespace: dict[str, Any]) -> Iterator[items.Result]:
+    """What the items of a job left, in the order of its tasks.
+
+    Parameters
+    ----------
+    results: see `deliver_map`
+    """
+    for path, key, signature in results:
+        with open(path, "rb") as file:
+            yield from items.read(sealed.Reader(file, key, signature), namespace)
 
 
 def _taken(
     token: str, owned: dict[str, placeholders.Pending], arrived: dict[str, Any],
-    changed: list[tuple[str, Any, Any]], job_file: Path | None,
+    changed: list[tuple[str, Any, Any]], job_file: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Take the names of a result into the namespace; see `deliver`.
 
     Parameters
     ----------
     changed: objects that it changed: the name that each is part of, the object here, and its new content
-    job_file: the job's description, which tells what it was sent
+    job_file: see `deliver`
     """
     namespace = _namespace()
     job = awaited.of(token)
-    awaited.jobs.pop(token, None)
+    job.has_delivered()
     shown, was = history.name_of(job.number), history.name_of(job.was)
     arrived = {shown if name == was else name: value for name, value in arrived.items()}
     answer: dict[str, Any] = {"delivered": [], "kept": [], "changed": [], "unavailable": {}}
@@ -148,7 +174,11 @@ def _taken(
     untouched = _as_sent(unseen | told, job_file)
     for name, value, content in changed:
         if name in job.names or name in untouched:
-            parts.replace(value, content)
+            reason = _fill(value, content)
+            if reason:
+                answer["unavailable"][name] = reason
+                if arrived.get(name, pickling.GONE) is not pickling.GONE:
+                    arrived[name] = pickling.Unavailable(name, reason)
     for name, value in arrived.items():
         if name == shown:
             history.show(job.number, value)
@@ -178,13 +208,24 @@ def _taken(
     return answer
 
 
-def _as_sent(names: set[str], job_file: Path | None) -> set[str]:
+def _fill(value: Any, content: Any) -> str:
+    """Give an object its new content; returns why it can't have it, empty if it has."""
+    if type(content) is pickling.Unavailable:
+        return pickling.reason_of(content)
+    try:
+        parts.replace(value, content)
+    except Exception as error:  # noqa: BLE001 (any class's own code may run here)
+        return f"it can't get its new content here: {type(error).__name__}: {error}"
+    return ""
+
+
+def _as_sent(names: set[str], job_file: str) -> set[str]:
     """Those of the names whose values here are still what the job was sent."""
-    if not names or job_file is None:
+    if not names:
         return set()
     namespace = _namespace()
     then: dict[str, Any] = {}
-    result.load_inputs(Job.read(job_file), then, lambda path: contextlib.nullcontext())
+    result.load_inputs(Job.read(Path(job_file)), then, contextlib.nullcontext)
     return {
         name
         for name in names & set(then) & set(namespace)
@@ -212,7 +253,6 @@ def supersede(tokens: list[str]) -> None:
         for name in placeholders.owned(namespace, token):
             for pending in placeholders.failed_since(namespace, name, token):
                 placeholders.restore(namespace, name, pending)
-        awaited.jobs.pop(token, None)
 
 
 def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]:

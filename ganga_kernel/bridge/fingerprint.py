@@ -21,11 +21,13 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Callable
 
+from ..payload import buffers
+from ..payload.imports import imported_by
 from . import arrays, code, modules, quirks
 from .names import globals_of
 
 #: To be raised when equal values get another digest.
-_FORMAT = "ganga-kernel fingerprint 1"
+_FORMAT = "ganga-kernel fingerprint 2"
 #: Bytes that are gathered before they are hashed.
 _GATHERED = 1 << 16
 #: Characters of a text, and items of a list, that are taken in one piece.
@@ -67,6 +69,7 @@ def fingerprint(
     imports: Iterable[str] = (),
     skip: Iterable[str] = (),
     instead: Mapping[str, Any] = MappingProxyType({}),
+    digest_of: Callable[[Any], str] = buffers.digest,
 ) -> str:
     """A digest of the values of names, and of all that the notebook's code behind them reads.
 
@@ -77,12 +80,13 @@ def fingerprint(
     imports: modules that count as well, as far as they are the user's own
     skip: names that don't count although code refers to them
     instead: values that count in place of the namespace's
+    digest_of: the digest of a large buffer, as `buffers.digest` tells it
 
     Raises
     ------
     NoFingerprint: a value can't be compared: an open file, a lock, a generator, …
     """
-    walk = _Walk(namespace)
+    walk = _Walk(namespace, digest_of)
     walk.visit(_FORMAT)
     done = set(skip)
     while todo := {*names, *walk.found} - done:
@@ -122,6 +126,7 @@ class _Walk:
 
     Parameters
     ----------
+    digest_of: the digest of a large buffer
     above: the walk whose objects count as met
 
     Attributes
@@ -129,9 +134,11 @@ class _Walk:
     found: names of the notebook that its functions refer to
     """
 
-    def __init__(self, namespace: dict[str, Any], above: _Walk | None = None) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], digest_of: Callable[[Any], str], above: _Walk | None = None
+    ) -> None:
         self.found: set[str] = set()
-        self._namespace = namespace
+        self._namespace, self._digest_of = namespace, digest_of
         self._hash = hashlib.sha256()
         self._gathered = bytearray()
         self._numbers: MutableMapping[int, int] = ChainMap({}, above._numbers) if above else {}
@@ -264,14 +271,17 @@ class _Walk:
 
     def _apart(self, value: Any) -> bytes:
         """What a value is, by itself: nothing of it counts as met afterwards."""
-        walk = _Walk(self._namespace, self)
+        walk = _Walk(self._namespace, self._digest_of, self)
         walk.visit(value)
         return walk.digest()
 
     def _bytes(self, value: Any) -> None:
         view = memoryview(value).cast("B")
         self._tag(type(value).__name__.encode(), len(view))
-        self._raw(view)
+        if len(view) < buffers.LARGE:
+            self._raw(view)
+        else:
+            self._emit(self._digest_of(view).encode())
 
     def _array(self, value: Any) -> None:
         self.visit(type(value))
@@ -287,9 +297,21 @@ class _Walk:
         elif array.dtype.hasobject:
             for item in array.flat:
                 self.visit(item)
-        else:
+        elif array.nbytes < buffers.LARGE:
             for block in arrays.blocks(array):
                 self._raw(block)
+        else:
+            self._emit(self._digest(array).encode())
+
+    def _digest(self, array: Any) -> str:
+        """The digest of a large array's bytes."""
+        memory = arrays.memory(array)
+        if memory is not None:
+            return self._digest_of(memory)
+        digest = buffers.Digest()
+        for block in arrays.blocks(array):
+            digest.update(block)
+        return digest.hexdigest()
 
     def _dtype(self, value: Any) -> None:
         self._tag(b"dtype")
@@ -311,7 +333,7 @@ class _Walk:
         for part in (*head, value.__closure__, annotations):
             self.visit(part)
         self._attributes(vars(value))
-        for name in sorted(set(code.imports(value.__code__))):
+        for name in sorted(set(imported_by(value.__code__))):
             self.own_module(name)
         self._globals(value)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Callable
 
+from ..payload import buffers
 from . import modules
 from .fingerprint import NoFingerprint, fingerprint
 
@@ -38,7 +40,8 @@ def brought(namespace: dict[str, Any], names: Iterable[str], token: str) -> None
 
 def compared(
     namespace: dict[str, Any], names: set[str], after: list[list[Any]], instead: Mapping[str, Any],
-    source: str, skip: set[str],
+    source: str, skip: set[str], state: Mapping[str, Any] = MappingProxyType({}),
+    digest_of: Callable[[Any], str] = buffers.digest,
 ) -> dict[str, Any]:  # fmt: skip
     """The fingerprints under which a job with these inputs may be known, or why there is none.
 
@@ -49,6 +52,8 @@ def compared(
     instead: values that count in place of the namespace's
     source: the cell, as Python; modules of the user's own that it imports count as well
     skip: names that don't count
+    state: what else counts: what was set in modules of the user's own
+    digest_of: the digest of a large buffer
 
     Returns
     -------
@@ -58,26 +63,29 @@ def compared(
     imports = modules.imported_by(source)
 
     def digest(of_jobs: dict[str, str]) -> str:
-        values = fingerprint(namespace, names - set(of_jobs), imports, skip | set(of_jobs), instead)
+        values = fingerprint(
+            namespace, names - set(of_jobs), imports, skip | set(of_jobs), instead, digest_of
+        )
         jobs = {token: set(found) for token, found, _ in after}
         for name, token in of_jobs.items():
             jobs.setdefault(token, set()).add(name)
-        whole = [values, sorted((token, sorted(found)) for token, found in jobs.items())]
+        whole = [values, set_in_modules, sorted((token, sorted(found)) for token, found in jobs.items())]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     try:
+        set_in_modules = fingerprint({"modules": dict(state)}, ["modules"])
         found = [digest({})]
-        if of_jobs := _unchanged(namespace, names - set(instead)):
+        if of_jobs := _unchanged(namespace, names - set(instead), digest_of):
             found.append(digest(of_jobs))
     except NoFingerprint as error:
         return {"unlike": {"name": error.name, "reason": error.reason}}
     return {"inputs": found}
 
 
-def _unchanged(namespace: dict[str, Any], names: set[str]) -> dict[str, str]:
+def _unchanged(namespace: dict[str, Any], names: set[str], digest_of: Callable[[Any], str]) -> dict[str, str]:
     """Those of the names that are still as a job brought them, and the job."""
     return {
         name: token
         for name, (token, digest) in _origins.items()
-        if name in names and fingerprint(namespace, [name]) == digest
+        if name in names and fingerprint(namespace, [name], digest_of=digest_of) == digest
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import itertools
 import sys
@@ -15,6 +16,8 @@ from ..payload import items, pickling
 from . import inputs
 from .objects import store
 
+#: Items of which nothing came back, with the name and the text of an exception.
+Lost = list[tuple[list[int], str, str]]
 #: What the items are called where a cell's inputs are compared.
 _ITEMS = "an item of the map"
 #: Items at most: an endless iterator must not eat the memory.
@@ -45,7 +48,7 @@ class Found(NamedTuple):
 
 def capture(
     maps: list[tuple[list[str], str]],
-    limits: tuple[int, int],
+    merges: dict[str, str],
     objects: str,
     needs: Callable[[str], list[str]],
     compare: bool,
@@ -55,7 +58,7 @@ def capture(
     Parameters
     ----------
     maps: for each map its names and its expression
-    limits: the most tasks that there may be, and how many items a task has at most if there are fewer
+    merges: expressions of functions that merge the values of names
     objects: folder of content-addressed files
     needs: tokens of the jobs that must deliver before a source can run
     compare: say also what the items are
@@ -65,33 +68,52 @@ def capture(
     Either ``{"error": {…}}``: evaluating failed. Or ``{"waits": [token, …]}``: these jobs must deliver
     first. Or
 
-    - ``names``, ``items``, ``chunks``: see `ganga_kernel.payload.job.Mapped`;
-    - ``behind``: names of the notebook that code within the items reads;
+    - ``names`` and ``items``: see `ganga_kernel.payload.job.Mapped`; ``count``: how many items there are;
+    - ``behind``: names of the notebook that code within the items reads; ``modules``: see `pickling.Dumped`;
     - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
-    waits = {token for _, expression in maps for token in needs(expression)}
+    expressions = [*(expression for _, expression in maps), *merges.values()]
+    waits = {token for expression in expressions for token in needs(expression)}
     if waits:
         return {"waits": sorted(waits)}
     namespace = get_ipython().user_ns
-    found = _evaluate(maps)
+    found = _evaluate(maps, merges)
     if not isinstance(found, Found):
         return {"error": found}
     try:
-        _, path = store(objects, partial(_write, found, namespace))
+        imported, path = store(objects, partial(_write, found, namespace))
     except items.ItemError as error:
         return {"error": _shown(error)}
     return {
         "names": found.names,
         "items": path,
-        "chunks": chunks(len(found.rows), *limits),
+        "count": len(found.rows),
         "behind": sorted(_behind(found, namespace)),
+        "modules": sorted(imported),
         **(inputs.compared(namespace, {_ITEMS}, [], {_ITEMS: found.rows}, "", set()) if compare else {}),
     }
 
 
-def _evaluate(maps: list[tuple[list[str], str]]) -> Found | dict[str, Any]:
+def merging(merges: dict[str, str]) -> dict[str, Callable[[Any, Any], Any]]:
+    """The functions that merge the values of names, from their expressions.
+
+    Raises
+    ------
+    MapError: one is no function; or whatever evaluating one raises.
+    """
+    found = {}
+    for name, expression in merges.items():
+        code = compile(expression, f"<--merge {name}>", "eval", dont_inherit=True)
+        found[name] = eval(code, get_ipython().user_ns)
+        if not callable(found[name]):
+            raise MapError(f"--merge {name}={expression} gives no function, but {found[name]!r:.100}.")
+    return found
+
+
+def _evaluate(maps: list[tuple[list[str], str]], merges: dict[str, str]) -> Found | dict[str, Any]:
     """The items, or the error that evaluating the expressions gives, as a cell shows it."""
     try:
+        merging(merges)
         columns = [_column(names, expression) for names, expression in maps]
         return Found([name for names, _ in maps for name in names], _zipped(columns, maps))
     except _ERRORS as error:
@@ -128,7 +150,7 @@ def _zipped(columns: list[list[tuple[Any, ...]]], maps: list[tuple[list[str], st
 def _shown(error: BaseException) -> dict[str, Any]:
     shell = get_ipython()
     kind, _, tb = sys.exc_info()
-    while tb is not None and not tb.tb_frame.f_code.co_filename.startswith("<--map"):
+    while tb is not None and not tb.tb_frame.f_code.co_filename.startswith(("<--map", "<--merge")):
         tb = tb.tb_next
     traceback = (
         shell.SyntaxTB.structured_traceback(kind, error, [])
@@ -152,36 +174,48 @@ class _Nowhere(io.BytesIO):
         return memoryview(data).nbytes
 
 
-def _write(found: Found, namespace: dict[str, Any], file: Any) -> None:
-    items.write(file, namespace, found.names, found.rows)
+def _write(found: Found, namespace: dict[str, Any], file: Any) -> set[str]:
+    return items.write(file, namespace, found.names, found.rows)
 
 
-def chunks(count: int, tasks: int, size: int) -> list[list[int]]:
-    """The items of each task: the first, and the one after the last. No two tasks differ by more than one.
+def newest(results: list[Iterable[items.Result]]) -> Iterator[items.Result]:
+    """What came back of each item last, in item order, with one item of each source in memory at a time.
 
     Parameters
     ----------
-    tasks: how many there are at most
-    size: items of a task at most, unless that would make too many tasks
+    results: of the cell's jobs, the oldest first; of each its items in order
     """
-    tasks = min(tasks, -(-count // size))
-    return [[count * i // tasks, count * (i + 1) // tasks] for i in range(tasks)]
+
+    def aged(age: int, source: Iterable[items.Result]) -> Iterator[tuple[int, int, items.Result]]:
+        return ((one.item, -age, one) for one in source)
+
+    found = heapq.merge(*(aged(age, source) for age, source in enumerate(results)), key=lambda one: one[:2])
+    for _, of_item in itertools.groupby(found, key=lambda one: one[0]):
+        yield next(of_item)[2]
 
 
 def collected(
     results: Iterable[items.Result],
-    lost: list[tuple[int, int, str, str]],
+    lost: Lost,
     count: int,
     expected: Iterable[str],
+    merges: dict[str, Callable[[Any, Any], Any]],
 ) -> dict[str, Any]:
-    """For each name that an item bound, the list of its values in item order.
+    """For each name that an item bound, the list of its values in item order, or what they were merged to.
 
     Parameters
     ----------
-    lost: items of which nothing came back: the first, the one after the last, an exception's name and text
+    results: in item order
     expected: names to use where no item ended well
+    merges: functions that make one value of two, by the name whose values they merge; items that failed,
+        or did not bind the name, are left out
+
+    Raises
+    ------
+    MapError: merging failed.
     """
     bound: dict[str, dict[int, Any]] = {}
+    merged: dict[str, Any] = {}
     failed: dict[int, Any] = {}
     good = False
     for one in results:
@@ -190,12 +224,24 @@ def collected(
             continue
         good = True
         for name, value in one.values.items():
-            bound.setdefault(name, {})[one.item] = value
-    for start, stop, ename, evalue in lost:
-        failed.update(dict.fromkeys(range(start, stop), items.like({"ename": ename, "evalue": evalue})))
+            if name not in merges:
+                bound.setdefault(name, {})[one.item] = value
+            elif name not in merged:
+                merged[name] = value
+            else:
+                merged[name] = _merge(name, merges[name], merged[name], value, one.item)
+    for gone, ename, evalue in lost:
+        failed.update(dict.fromkeys(gone, items.like({"ename": ename, "evalue": evalue})))
     if not good:
-        bound = {name: {} for name in expected}
-    return {name: list(_values(name, values, failed, count)) for name, values in bound.items()}
+        bound = {name: {} for name in expected if name not in merges}
+    return {**{name: list(_values(name, values, failed, count)) for name, values in bound.items()}, **merged}
+
+
+def _merge(name: str, function: Callable[[Any, Any], Any], so_far: Any, value: Any, item: int) -> Any:
+    try:
+        return function(so_far, value)
+    except _ERRORS as error:
+        raise MapError(f"--merge {name} failed at item {item}: {type(error).__name__}: {error}") from error
 
 
 def _values(name: str, values: dict[int, Any], failed: dict[int, Any], count: int) -> Iterator[Any]:

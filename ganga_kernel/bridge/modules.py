@@ -10,17 +10,32 @@ import ast
 import functools
 import hashlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Union
 
-_STANDARD = tuple(
-    os.path.realpath(path) + os.sep
-    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-)
 _INSTALLED = {"site-packages", "dist-packages"}
+
+
+#: By the name of a module, a digest of its file, or why it can't be read; None if it isn't the user's own.
+_Found = dict[str, Union[str, OSError, None]]
+#: Modules that are another one in each process.
+_NOBODY_S = {"__main__", "__mp_main__", __name__.partition(".")[0]}
+
+
+def _places() -> Iterator[str]:
+    """Folders of the standard library, of what is installed beside it (as ROOT is), and of experiments."""
+    yield from (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    yield from (os.path.join(prefix, "lib") for prefix in {sys.prefix, sys.base_prefix, "/usr", "/usr/local"})
+    yield from ("/usr/lib64", "/cvmfs")
+    if "ROOTSYS" in os.environ:
+        yield os.environ["ROOTSYS"]
+
+
+_LIBRARIES = tuple({os.path.realpath(place) + os.sep for place in _places()})
 
 
 def version(name: str) -> str:
@@ -41,10 +56,30 @@ def content(name: str) -> str:
     ------
     OSError: a file can't be read.
     """
-    found: dict[str, str | None] = {}
+    found: _Found = {}
     _gather(name, found)
+    for text in found.values():
+        if isinstance(text, OSError):
+            raise text
     own = sorted((name, text) for name, text in found.items() if text is not None)
     return hashlib.sha256(repr(own).encode()).hexdigest() if own else ""
+
+
+def own(names: Iterable[str]) -> dict[str, Any]:
+    """The modules of the user's own among these, and among all that they import.
+
+    Returns
+    -------
+    The import system's description of each, by name.
+    """
+    found: _Found = {}
+    todo = [name for name in names if name.partition(".")[0] not in _NOBODY_S]
+    while todo:
+        for name in todo:
+            _gather(name, found)
+        above = {name.partition(".")[0] for name, text in found.items() if text is not None}
+        todo = [name for name in sys.modules if name.partition(".")[0] in above and name not in found]
+    return {name: _own(name) for name, text in found.items() if text is not None}
 
 
 def imported_by(source: str) -> list[str]:
@@ -57,15 +92,19 @@ def imported_by(source: str) -> list[str]:
     return sorted(set(_imports(ast.parse(source), "")))
 
 
-def _gather(name: str, found: dict[str, str | None]) -> None:
-    """Note a module, those above it, and those that it imports: a digest of their files, None if not own."""
+def _gather(name: str, found: _Found) -> None:
+    """Note a module, those above it, and those that it imports."""
     parent = name.rpartition(".")[0]
     if parent:
         _gather(parent, found)
     if name in found:
         return
     spec = None if parent and found[parent] is None else _own(name)
-    found[name], imported = (None, ()) if spec is None else _read(name, spec)
+    imported: tuple[str, ...] = ()
+    try:
+        found[name], imported = (None, ()) if spec is None else _read(name, spec)
+    except OSError as error:
+        found[name] = error
     for other in imported:
         _gather(other, found)
 
@@ -76,7 +115,7 @@ def _own(name: str) -> Any:
     if spec is None:
         return None
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return None if not places or any(map(_is_library, places)) else spec
+    return spec if places and not all(map(_is_library, places)) else None
 
 
 def _spec(name: str) -> Any:
@@ -84,13 +123,26 @@ def _spec(name: str) -> Any:
         return getattr(sys.modules[name], "__spec__", None)
     parent = name.rpartition(".")[0]
     if not parent:
-        return importlib.machinery.PathFinder.find_spec(name)
+        try:
+            return importlib.util.find_spec(name)  # also by the finder of an editable installation
+        except (ImportError, AttributeError, ValueError):  # which whoever imports it gets to see
+            return None
     folders = getattr(_spec(parent), "submodule_search_locations", None)
-    return folders and importlib.machinery.PathFinder.find_spec(name, folders)
+    return folders and _spec_within(name, list(folders))
+
+
+def _spec_within(name: str, folders: list[str]) -> Any:
+    try:
+        return importlib.machinery.PathFinder.find_spec(name, folders)
+    except KeyError:  # a folder without __init__.py, in a package that isn't loaded
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        here = (os.path.join(folder, name.rpartition(".")[2]) for folder in folders)
+        spec.submodule_search_locations = [folder for folder in here if os.path.isdir(folder)]
+        return spec
 
 
 def _is_library(path: str) -> bool:
-    return os.path.realpath(path).startswith(_STANDARD) or not _INSTALLED.isdisjoint(path.split(os.sep))
+    return os.path.realpath(path).startswith(_LIBRARIES) or not _INSTALLED.isdisjoint(path.split(os.sep))
 
 
 def _read(name: str, spec: Any) -> tuple[str, tuple[str, ...]]:

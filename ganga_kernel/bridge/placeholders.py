@@ -143,6 +143,13 @@ def sources(pending: Pending) -> Iterator[Pending]:
             return
 
 
+def replace(old: Mapping[str, Pending], new: Mapping[str, Pending]) -> None:
+    """What the new placeholders become, the old ones of the same names become as well."""
+    for name, pending in old.items():
+        if name in new:
+            pending._ganga_value = new[name]
+
+
 def became(value: Any) -> Any:
     """What was delivered for a placeholder, itself if nothing was yet; any other value is itself."""
     while type(value) is Pending and value._ganga_value is not value:

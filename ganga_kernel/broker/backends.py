@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-from ..condor.description import LOG
+from ..condor.description import LOG, JobSpec, Task, describe
 from ..errors import BackendError
 from ..spool import Spool
 from .stream import EventStream
@@ -20,6 +21,19 @@ from .watch import kill_processes, local_native, local_processes
 
 #: Backends that are known before Ganga is loaded.
 OURS = ("Local", "HTCondor")
+#: The attributes of an HTCondor job that hold what was asked for it.
+_ATTRIBUTES = {
+    "memory": "RequestMemory", "disk": "RequestDisk", "cpus": "RequestCpus", "gpus": "RequestGPUs",
+    "runtime": "AllowedJobDuration",
+}  # fmt: skip
+#: The bytes in which these attributes count.
+_UNITS = {"memory": 2**20, "disk": 2**10}
+#: What only HTCondor can be asked for, and would change what the job does elsewhere.
+_CONDORS = {"set", "retries", "retry_memory"}
+#: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
+_TOLD = (0, 1, 3)
+#: Procs of a cluster that are listed.
+_ROWS = 10
 #: Seconds within which all local payloads of a job start, once one has.
 _START = 30.0
 #: The attribute of an HTCondor job that holds the token of ours.
@@ -29,23 +43,47 @@ _TOKEN = "GangaKernelJob"
 _UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
 
 
-def check(backend: str, resources: dict[str, Any]) -> None:
-    """See that the backend can be reached, and asked for these resources. May take seconds if not.
+def check(backend: str) -> None:
+    """See that the backend can be reached. May take seconds if not.
 
     Raises
     ------
     ScheddUnreachable: no HTCondor schedd answers.
-    BackendError: the backend can't be asked for a resource.
     """
     if backend == "HTCondor":
         from ..condor.schedd import Schedd
 
         Schedd().query("false", ["ClusterId"])
-    elif backend != "Local" and resources:
+
+
+def check_resources(backend: str, resources: dict[str, Any]) -> None:
+    """See that the backend can be asked for these resources, and can read what it gets verbatim.
+
+    Raises
+    ------
+    BackendError, SubmitRefused: it can't.
+    """
+    if "retry_memory" in resources and "memory" not in resources:
         raise BackendError(
-            f"The backend {backend} can't be asked for {', '.join(sorted(resources))} yet.",
+            "--retry-memory makes more of --memory, and none is asked for.", "Add --memory, e.g. 2GB."
+        )
+    if backend == "HTCondor":
+        from ..condor.check import check as check_texts
+
+        requirements, rank, group = (resources.get(name, "") for name in ("requirements", "rank", "group"))
+        check_texts(requirements, rank, group, _commands(resources))
+        return
+    vain = set(resources) if backend != "Local" else _CONDORS & set(resources)
+    if vain:
+        raise BackendError(
+            f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
             "Leave these options out, or use HTCondor.",
         )
+
+
+def _commands(resources: dict[str, Any]) -> dict[str, str]:
+    """The submit commands that were asked for."""
+    return dict(resources.get("set", ()))
 
 
 def schedd_in_reach() -> bool:
@@ -89,6 +127,45 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
     ]  # fmt: skip
     split_at_once = {"batchsize": len(commands)} if backend == "Local" and len(commands) > 1 else {}
     return split_at_once, commands
+
+
+def described(job: dict[str, Any], spool: Path) -> dict[str, Any]:
+    """What a job that is not submitted would be.
+
+    Parameters
+    ----------
+    job: as a client submits it; its folder is there
+
+    Returns
+    -------
+    ``files`` that the job needs, with sizes in bytes; ``lines``, how the backend would be told, and
+    ``called``, what these are.
+    """
+    numbered = {**job, "id": "N", "tasks": [{}] * job["tasks"]}
+    fields, commands = prepare(job["backend"], numbered, spool)
+    files = [str(path) for path in _files(Path(job["folder"]), spool)]
+    if job["backend"] == "HTCondor":
+        files, items = fields["input_files"], fields.pop("items")
+        command, *arguments = commands[0]
+        lines, rows = describe(JobSpec(command, arguments=arguments, **fields), [Task(str(i)) for i in items])
+        shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
+        called = "Submit description"
+    else:
+        shown = [shlex.join(command) for command in commands]
+        called = "Commands" if len(commands) > 1 else "Command"
+    return {
+        "files": [(name, Path(name).stat().st_size) for name in files], "called": called, "lines": shown,
+    }  # fmt: skip
+
+
+def _queue(rows: list[dict[str, str]]) -> list[str]:
+    """The end of a submit description: how many procs, and what is different in each."""
+    if len(rows) == 1:
+        return [f"{name} = {value}" for name, value in rows[0].items()] + ["queue"]
+    values = [f"    {', '.join(row.values())}" for row in rows]
+    if len(values) > _ROWS:
+        values[_ROWS - 1 : -1] = [f"    … ({len(values) - _ROWS} more)"]
+    return [f"queue {', '.join(rows[0])} from (", *values, ")"]
 
 
 def native(backend: str, ganga_backend: Any, outputs: list[Path]) -> str:
@@ -148,18 +225,81 @@ def remove(backend: str, native: str) -> None:
         kill_processes(native)
 
 
+def act(job: dict[str, Any], action: str) -> int:
+    """Hold or release what is in HTCondor's queue of a job; returns how many of its procs changed.
+
+    Parameters
+    ----------
+    action: "hold" or "release"
+
+    Raises
+    ------
+    BackendError: its backend has no such action, or doesn't have the job.
+    """
+    from ..condor.schedd import Schedd
+
+    cluster = _cluster(job, action)
+    if action == "hold":
+        return Schedd().hold(cluster, "held in the notebook")
+    return Schedd().release(cluster, "released in the notebook")
+
+
+def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
+    """Ask for other resources for what of a job has yet to start, or starts again.
+
+    Raises
+    ------
+    BackendError, SubmitRefused: its backend doesn't let it.
+    """
+    from ..condor.schedd import Schedd
+
+    cluster = _cluster(job, "change")
+    Schedd().edit(cluster, {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()})
+
+
+def retry(job: dict[str, Any], task: int, memory: int) -> None:
+    """Release a task that HTCondor has on hold, with more memory.
+
+    Parameters
+    ----------
+    memory: bytes
+
+    Raises
+    ------
+    ScheddUnreachable, SubmitRefused: HTCondor doesn't let it.
+    """
+    from ..condor.schedd import Schedd
+
+    proc = f"{_cluster(job, 'release')}.{task}"
+    Schedd().edit(proc, {"RequestMemory": _in_condor("memory", memory)})
+    Schedd().release(proc, "released with more memory")
+
+
+def _cluster(job: dict[str, Any], action: str) -> str:
+    """The cluster of a job that HTCondor has."""
+    if job["backend"] != "HTCondor":
+        raise BackendError(
+            f"Job {job['id']} is on {job['backend']}, which can't {action} jobs.", "HTCondor can."
+        )
+    if job["handed"] != 2:
+        raise BackendError(f"HTCondor doesn't have job {job['id']} yet.", "Try again in a moment.")
+    return str(job["native"])
+
+
+def _in_condor(name: str, value: int) -> int:
+    """A resource in HTCondor's own unit: MB of memory, KB of disk."""
+    return -(-value // _UNITS.get(name, 1))
+
+
 def _condor(
     job: dict[str, Any], folder: Path, payload: Path, python: str
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
-    described = json.loads((folder / "job.json").read_text())
     asked = job["resources"]
-    mapped = [described["map"]["items"]] if job["map"] else []
     fields = {
         "folder": str(folder),
-        "input_files": [str(launch), str(payload), str(folder / "job.json"), described["namespace"],
-                        str(folder / "key"), *mapped, *(one["file"] for one in described["inputs"])],
+        "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent))],
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
@@ -172,9 +312,22 @@ def _condor(
         "requirements": asked.get("requirements", ""),
         "rank": asked.get("rank", ""),
         "accounting_group": asked.get("group", ""),
+        "extra": _commands(asked),
+        "retries": asked.get("retries"),
+        "final_codes": list(_TOLD),
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
     return fields, [command]
+
+
+def _files(folder: Path, spool: Path) -> list[Path]:
+    """What a payload reads."""
+    described = json.loads((folder / "job.json").read_text())
+    mapped = [described["map"]["items"]] if described["map"] else []
+    inputs = (one["file"] for one in described["inputs"])
+    modules = [described["modules"]] if described["modules"] else []
+    own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
+    return [*own, *map(Path, [described["namespace"], *described["buffers"], *mapped, *modules, *inputs])]
 
 
 def _megabytes(asked: int | None) -> int | None:

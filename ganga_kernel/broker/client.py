@@ -69,8 +69,11 @@ class BrokerClient:
             await self.connect()
             return await self._ask(op, _ANSWER, arguments)
 
-    async def submit(self, **job: Any) -> Any:
-        """Submit a job, and make sure that it is accepted once: an answer that was lost is asked for again.
+    async def submit(self, op: str = "submit", **job: Any) -> Any:
+        """Submit a job, or one once more (`op` is "resubmit").
+
+        It makes sure that it is accepted once: an answer that was lost is asked for
+        again.
 
         Raises
         ------
@@ -78,7 +81,7 @@ class BrokerClient:
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return await self.ask("submit", **job)
+                return await self.ask(op, **job)
             except BrokerUnavailable:
                 self._epoch = ""
                 if attempt == _ATTEMPTS - 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import spool
 from ..errors import BadSignature
-from ..payload import pickling
+from ..payload import sealed
 from .summary import error_of, needed_in_vain
 
 
@@ -45,7 +45,7 @@ def bring(folder: Path, sources: list[tuple[dict[str, Any], dict[str, Any]]]) ->
     for job, wanted in sources:
         theirs = Path(job["folder"])
         result = theirs / job["result"]["file"]
-        if not pickling.verify(result, spool.secret(theirs), job["result"]["signature"]):
+        if not sealed.verify(result, spool.secret(theirs), job["result"]["signature"]):
             raise BadSignature(
                 f"The result of job {job['id']} isn't what it wrote: its signature is wrong.",
                 "Run that cell again.",

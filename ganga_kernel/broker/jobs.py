@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,11 @@ from typing import Any, TypeVar
 from .. import spool
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
+from ..spool import Spool
 from ..states import ended
-from . import backends, dependencies, progress
+from . import again, backends, dependencies, progress
 from .attaching import attaches
+from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
 from .summary import results, summary
@@ -30,6 +33,10 @@ POLL = 0.04
 
 #: Items whose outputs are told one by one.
 _ITEMS = 50
+#: Seconds for which a schedd that answered counts as being there.
+_STILL_THERE = 1.0
+#: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
+_AT_ONCE = 2
 
 _T = TypeVar("_T")
 
@@ -49,10 +56,16 @@ class Jobs:
         self._session = GangaSession(settings.ganga, self._from_ganga)
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
-        self._watching = Watching(store, tell, self._changed, self._over)
+        self._watching = Watching(store, tell, self._changed, self._over, self._again)
+        self._idling = Idling(self._watching, settings.idle_pause)
+        self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
+        self._resubmitting = asyncio.Lock()
         self._local_waits = False
         self._in_flight = asyncio.Event()
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._handing: set[asyncio.Future[None]] = set()
+        self._retrying: set[asyncio.Future[None]] = set()
 
     # ------------------------------------------------------------------ requests
 
@@ -69,8 +82,7 @@ class Jobs:
         known = self._known(job, attach)
         if known:
             return known
-        job["backend"] = await self._backend(job["backend"])
-        await asyncio.to_thread(backends.check, job["backend"], job["resources"])
+        await self._check(job)
         if self._booted.done():  # not before: Ganga may have failed meanwhile, and nobody would end the job
             self._booted.result()
         known = self._known(job, attach)  # there was time for it to come
@@ -79,6 +91,30 @@ class Jobs:
         number = self._store.add(job)
         self._accepted.set()
         return self.job(number)
+
+    async def describe(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What submitting a job would do; see `backends.described`. Nothing is stored, and nothing submitted.
+
+        Raises
+        ------
+        UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
+        """
+        await self._check(job)
+        described = await asyncio.to_thread(backends.described, job, self._settings.spool)
+        return {"backend": job["backend"], **described}
+
+    async def _check(self, job: dict[str, Any]) -> None:
+        """See that a job's backend takes it, and name that as Ganga does.
+
+        A schedd that answered a moment ago isn't asked again.
+        """
+        job["backend"] = backend = await self._backend(job["backend"])
+        backends.check_resources(backend, job["resources"])
+        if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
+            return
+        await asyncio.to_thread(backends.check, backend)
+        if backend == "HTCondor":
+            self._schedd_answered = time.monotonic()
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""
@@ -118,10 +154,51 @@ class Jobs:
         if job is None or job["map"] is None:
             raise BackendError(f"Job {number} is no map.", "%jobs lists the jobs.")
         return {
-            "tasks": results(job),
+            "tasks": [*self._left_before(job), *results(job)],
             "items": self._store.item_outputs(number, _ITEMS),
             "with_outputs": self._store.count_item_outputs(number),
         }
+
+    def _left_before(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """The results of the jobs whose failed items a map runs again, the oldest first."""
+        if job["map"]["only"] is None or not (before := self._store.by_token(job["replaces"])):
+            return []
+        return [*self._left_before(before), *(task for task in results(before) if task["result"])]
+
+    async def resubmit(
+        self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
+    ) -> dict[str, Any]:
+        """Submit a job once more, as another one; see `again.repeated`.
+
+        Parameters
+        ----------
+        token: the new job's
+        execution_count: In[n] of the cell that asks for it
+
+        Raises
+        ------
+        BackendError: there is no such job, or nothing to run again.
+        """
+        async with self._resubmitting:  # asked again, it must not touch an accepted job's files
+            if known := self._store.by_token(token):
+                return summary(known)
+            return await self._resubmit(number, token, failed, resources, execution_count)
+
+    async def _resubmit(
+        self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
+    ) -> dict[str, Any]:
+        job = self.row(number)
+        failures = self._store.failed_items(number)
+        fields = again.repeated(job, failures, failed, resources, self._settings.slots)
+        folder = await asyncio.to_thread(
+            Spool(self._settings.spool).copy_job, Path(job["folder"]), token, fields["map"]
+        )
+        try:
+            new = {**fields, "token": token, "folder": str(folder), "execution_count": execution_count}
+            return await self.add(new, "never")
+        except GangaKernelError:
+            await asyncio.to_thread(spool.remove, folder)
+            raise
 
     async def kill(self, number: int) -> dict[str, Any]:
         """Kill a job; one that has ended is left as it is."""
@@ -138,6 +215,35 @@ class Jobs:
             if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
                 await asyncio.to_thread(backends.remove, job["backend"], job["native"])
         return self.job(number)
+
+    async def act(self, number: int, action: str) -> int:
+        """Hold or release a job; see `backends.act`.
+
+        Raises
+        ------
+        BackendError: there is no such job, it has ended, or its backend can't do it.
+        """
+        return await asyncio.to_thread(backends.act, self._in_flight_one(number), action)
+
+    async def change(self, number: int, resources: dict[str, Any]) -> dict[str, Any]:
+        """Ask for other resources for a job in the queue; see `backends.change`.
+
+        Raises
+        ------
+        BackendError: there is no such job, it has ended, or its backend can't do it.
+        """
+        job = self._in_flight_one(number)
+        await asyncio.to_thread(backends.change, job, resources)
+        asked = {**job["resources"], **resources}
+        self._store.change_job(number, resources=asked)
+        self._watching.asked_for(number, asked)
+        return self.job(number)
+
+    def _in_flight_one(self, number: int) -> dict[str, Any]:
+        job = self.row(number)
+        if ended(state := summary(job)["state"]):
+            raise BackendError(f"Job {number} has ended: {state}.", f"%resubmit {number} runs it once more.")
+        return job
 
     async def status(self) -> dict[str, Any]:
         """How Ganga is ("starting", "ready" or an error), and whether an HTCondor schedd is in reach."""
@@ -176,10 +282,12 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch())
+        await asyncio.gather(self._hand_over(), self._watch(), self._explain())
 
     async def close(self) -> None:
-        """Shut Ganga down; jobs go on."""
+        """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
+        for handing in self._handing:
+            handing.cancel()
         await self._in_ganga(self._session.close)
 
     async def _recover(self) -> None:
@@ -196,7 +304,7 @@ class Jobs:
         """A broker died while it handed this job over: find out whether it got through."""
         number = await self._in_ganga(partial(self._session.find, job["token"]))
         if number is not None:
-            await self._note_handed(job, number)
+            self._note_handed(job, number, await self._in_ganga(partial(self._native, job, number)))
             return
         native = await asyncio.to_thread(backends.adopt, job)
         if native is None:
@@ -211,6 +319,16 @@ class Jobs:
                 self._watching.look()
                 await asyncio.sleep(POLL)
             self._in_flight.clear()
+
+    async def _explain(self) -> None:
+        """Say why jobs wait in HTCondor's queue."""
+        while True:
+            await self._in_flight.wait()
+            try:
+                await self._idling.look()
+            except sqlite3.Error:  # a full disk: the jobs go on without a sentence
+                log.exception("why jobs wait")
+            await asyncio.sleep(LOOK)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
@@ -245,7 +363,7 @@ class Jobs:
         ]
 
     def _by_token(self, token: str) -> dict[str, Any]:
-        found = self._store.by_token(token)
+        found = self._store.newest_of(token)
         if found is None:
             raise BackendError("A job that this one needs is not in the store.", "Run that cell again.")
         return summary(found)
@@ -276,24 +394,48 @@ class Jobs:
             self._end_unstarted(job, "refused", said)
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
+        """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
+        fields, commands = await asyncio.to_thread(self._make_ready, job, self._sources(job))
+        await self._places.acquire()
+        handing = asyncio.ensure_future(self._submit(job, fields, commands))
+        self._handing.add(handing)
+        handing.add_done_callback(self._handing.discard)
+        if job["backend"] == "Local":  # the next one is to see which cores this one uses
+            await handing
+
+    def _make_ready(
+        self, job: dict[str, Any], sources: list[tuple[dict[str, Any], dict[str, Any]]]
+    ) -> tuple[dict[str, Any], list[list[str]]]:
+        """What `GangaSession.submit` needs for a job, whose files are all in place then."""
+        folder = Path(job["folder"])
         sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
-        spool.renew_key(Path(job["folder"]), sharing)
-        await asyncio.to_thread(dependencies.bring, Path(job["folder"]), self._sources(job))
-        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
-        number = await self._in_ganga(
-            partial(self._session.submit, job["token"], job["backend"], fields, commands)
-        )
-        await self._note_handed(job, number)
-        fresh = self._store.job(job["id"])
-        assert fresh is not None
-        await self._begin_to_watch(fresh)
-        self._changed(job["id"])
-        if fresh["kill_asked"]:
-            await self.kill(job["id"])
+        spool.renew_key(folder, sharing)
+        dependencies.bring(folder, sources)
+        return backends.prepare(job["backend"], job, self._settings.spool)
+
+    async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
+        """Have Ganga submit a job, and watch it from then on."""
+
+        def submit() -> tuple[int, str]:
+            number = self._session.submit(job["token"], job["backend"], fields, commands)
+            return number, self._native(job, number)
+
+        async with self._only_this(job):
+            try:
+                number, native = await self._in_ganga(submit)
+            finally:
+                self._places.release()
+            self._note_handed(job, number, native)
+            fresh = self._store.job(job["id"])
+            assert fresh is not None
+            await self._begin_to_watch(fresh)
+            self._changed(job["id"])
+            if fresh["kill_asked"]:
+                await self.kill(job["id"])
 
     async def _begin_to_watch(self, job: dict[str, Any]) -> None:
         statuses: list[str] = []
-        if job["ganga_id"] is not None:
+        if job["ganga_id"] is not None and job["backend"] not in backends.OURS:
             statuses = await self._in_ganga(partial(self._session.statuses, job["ganga_id"]))
         self._watching.add(job, statuses)
         self._in_flight.set()
@@ -324,12 +466,12 @@ class Jobs:
                 )
         self._changed(job["id"])
 
-    async def _note_handed(self, job: dict[str, Any], number: int) -> None:
-        native = await self._in_ganga(
-            lambda: backends.native(
-                job["backend"], self._session.backend_of(number), self._session.output_folders(number)
-            )
-        )
+    def _native(self, job: dict[str, Any], number: int) -> str:
+        """What its backend calls a job that Ganga has; called in Ganga's thread."""
+        session = self._session
+        return backends.native(job["backend"], session.backend_of(number), session.output_folders(number))
+
+    def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
         with self._store:
             self._store.change_job(job["id"], handed=2, ganga_id=number, native=native, submitted=time.time())
             for task in job["tasks"]:
@@ -343,6 +485,29 @@ class Jobs:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
                 self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
             )
+
+    def _again(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        """A task is to be released with more memory, or has told its end, so that it needn't run again."""
+        act = self._stop if ended(task["state"]) else self._release
+        retrying = asyncio.ensure_future(act(job, task))
+        self._retrying.add(retrying)
+        retrying.add_done_callback(self._retrying.discard)
+
+    async def _release(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        problem, memory = "", task["again"][-1]["memory"]
+        try:
+            await asyncio.to_thread(backends.retry, job, task["task"], memory)
+        except GangaKernelError as error:
+            problem = str(error)
+        self._watching.retried(job["id"], task["task"], problem)
+
+    @staticmethod
+    async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
+        """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
+        try:
+            await asyncio.to_thread(backends.remove, job["backend"], f"{job['native']}.{task['task']}")
+        except GangaKernelError as error:
+            log.warning("job %s goes on in vain: %s", job["id"], error)
 
     def _changed(self, number: int) -> None:
         job = self.job(number)

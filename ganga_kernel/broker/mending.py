@@ -12,6 +12,8 @@ def mend() -> None:
     """Mend the Ganga that is loaded. To be called once."""
     _monitor_every_backend()
     _start_local_jobs_without_a_login_shell()
+    _share_no_command()
+    _write_a_job_when_it_is_submitted()
 
 
 def _monitor_every_backend() -> None:
@@ -48,3 +50,45 @@ def _start_local_jobs_without_a_login_shell() -> None:
         return str(load(location, indent)).replace("bash -lc '(set -o posix; set)'", "")
 
     FileUtils.loadScript = load_without
+
+
+def _share_no_command() -> None:
+    """Executable.py:147 makes a shared folder for each job, also for a command, which leaves it empty.
+
+    Counting who uses the folder rewrites and syncs the book of all shared folders, for each job again.
+    """
+    from GangaCore.Lib.Executable.Executable import Executable
+
+    prepare = Executable.prepare
+
+    def prepare_files(application: Any, force: bool = False) -> Any:
+        if not isinstance(application.exe, str):
+            return prepare(application, force)
+        application.configure(application)
+        return 1
+
+    Executable.prepare = prepare_files
+
+
+def _write_a_job_when_it_is_submitted() -> None:
+    """Registry.py:462 writes a job to disk when it is made, Job.py:2110 once more when it is submitted.
+
+    Of ours the first is of no use: after a crash in between Ganga finds an empty folder and removes it.
+    """
+    from GangaCore.Core.GangaRepository.Registry import synchronised_complete_lock
+    from GangaCore.GPIDev.Lib.Registry.JobRegistry import JobRegistry
+
+    add = JobRegistry._add
+
+    @synchronised_complete_lock  # type: ignore[untyped-decorator]
+    def add_unwritten(registry: Any, job: Any, force_index: int | None = None) -> int:
+        if force_index is not None:
+            return int(add(registry, job, force_index))
+        [number] = registry.repository.add([job])
+        job._setRegistry(registry)
+        job._registry_locked = True
+        registry.repository._fully_loaded[number] = job  # there is nothing to be read from disk
+        job._setFlushed()
+        return int(number)
+
+    JobRegistry._add = add_unwritten

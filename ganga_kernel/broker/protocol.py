@@ -10,13 +10,17 @@ Operations
 ----------
 hello     protocol, version → epoch, version. The first message.
 submit    a job, see `SUBMIT` → the job. Returns when the job is stored durably.
+describe  a job, see `SUBMIT` → what submitting it would do: ``backend``, ``files``, ``called`` and ``lines``.
 follow    job, after → the job, its outputs from number `after` on, and the number of the first that counts;
           events of the job from now on.
           The outputs of a map aren't told; see ``results``.
 results   job → of a map that has ended: what each task left, and the outputs of the first items.
+resubmit  job, and see `RESUBMIT` → the new job, which does the same or what failed of it.
 jobs      limit → the newest jobs, newest first.
 logs      job → what is left of its tasks, those that ended badly first: ``tasks``; and the backend's log.
 kill      job → the job.
+act       job, action ("hold", "release") → how many of its tasks it changed.
+change    job, resources → the job, for which these are asked from its next start on.
 delivered job → None. The notebook has the job's results.
 status    → what the broker is, and how Ganga is.
 ping      → epoch.
@@ -34,16 +38,18 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 4
+PROTOCOL = 6
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
 #: `fingerprints`: under which the same cell's job may be known; this one is stored under the first.
-#: `map`: null, or ``{"chunks": [[first item, one after the last], …], "allow_failures": …}``, a chunk for
-#: each task.
+#: `map`: null, or as `ganga_kernel.payload.job.Mapped` has it, with ``count``, how many items the cell has.
 SUBMIT = (
     "token", "notebook", "cell", "source", "execution_count", "label", "backend", "resources", "folder",
     "names", "tasks", "python", "after", "map", "fingerprints",
 )  # fmt: skip
+#: What else is told of a job that is submitted once more: the new one's token; whether only failed items
+#: run; what is asked for in place of before; In[n] of the cell that asks.
+RESUBMIT = ("token", "failed", "resources", "execution_count")
 
 
 def encode(message: dict[str, Any]) -> bytes:

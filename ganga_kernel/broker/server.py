@@ -127,6 +127,8 @@ class Server:
             return self._epoch
         if op == "hello":
             return self._hello(request)
+        if op == "describe":
+            return await self._jobs.describe({name: request[name] for name in protocol.SUBMIT})
         if op == "submit":
             fields = {name: request[name] for name in protocol.SUBMIT}
             job = await self._jobs.add(fields, request["attach"])
@@ -142,6 +144,11 @@ class Server:
                 "first": self._store.first_output(job["id"]),
                 "outputs": self._store.outputs(job["id"], request["after"]),
             }
+        if op == "resubmit":
+            asked = {name: request[name] for name in protocol.RESUBMIT}
+            job = await self._jobs.resubmit(request["job"], **asked)
+            client.jobs.add(job["id"])
+            return job
         if op == "results":
             return self._jobs.results(request["job"])
         if op == "logs":
@@ -150,6 +157,10 @@ class Server:
             return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
         if op == "kill":
             return await self._jobs.kill(request["job"])
+        if op == "act":
+            return await self._jobs.act(request["job"], request["action"])
+        if op == "change":
+            return await self._jobs.change(request["job"], request["resources"])
         if op == "delivered":
             delivered = attaching.TAKEN if request["taken"] else attaching.REFUSED
             return self._store.change_job(request["job"], delivered=delivered)

@@ -108,21 +108,37 @@ class GangaSession:
         ------
         SubmitRefused: Ganga or its backend refused.
         """
-        ganga = self._ganga
-        command = commands[0]
         try:
-            job = ganga.Job(
-                name=token,
-                application=ganga.Executable(exe=command[0], args=command[1:]),
-                backend=getattr(ganga, backend)(**fields),
-            )
-            if len(commands) > 1:
-                job.splitter = ganga.ArgSplitter(args=[each[1:] for each in commands])
-            job.parallel_submit = False  # or submit() sleeps for a quarter of a second
+            job = self._new_job(token, backend, fields, commands)
             job.submit()
         except Exception as error:
             raise SubmitRefused(_reason(error)) from error
         return int(job.id)
+
+    def _new_job(self, token: str, backend: str, fields: dict[str, Any], commands: list[list[str]]) -> Any:
+        """A Ganga job that is in the registry, and not submitted yet.
+
+        It is made of Ganga's own objects, without the proxies in which users see them: these copy each part
+        twice, and write the job to disk before it has any.
+        """
+        from GangaCore.GPIDev.Lib.Job.Job import Job
+        from GangaCore.Utility.Plugin import allPlugins
+
+        def part(category: str, name: str, attributes: dict[str, Any]) -> None:
+            made = allPlugins.find(category, name)()
+            for attribute, value in attributes.items():
+                setattr(made, attribute, value)
+            job.setSchemaAttribute(category.removesuffix("s"), made)
+
+        job = Job()
+        job.name = token
+        job.parallel_submit = False  # or submit() sleeps for a quarter of a second
+        part("applications", "Executable", {"exe": commands[0][0], "args": commands[0][1:]})
+        part("backends", backend, fields)
+        if len(commands) > 1:
+            part("splitters", "ArgSplitter", {"args": [each[1:] for each in commands]})
+        job._auto__init__()
+        return job
 
     def find(self, token: str) -> int | None:
         """Ganga's number of the job of that token if it was submitted, else None."""

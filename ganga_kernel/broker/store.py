@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 4
+_VERSION = 6
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     notebook TEXT NOT NULL, cell TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL,
     execution_count INTEGER NOT NULL,
     names TEXT NOT NULL,
-    map TEXT,                               -- {"chunks": [[first, one after the last], ...], ...} of a map
+    map TEXT,                               -- as in job.json, with "count": how many items the cell has
+    replaces TEXT NOT NULL DEFAULT '',      -- token of the job that was submitted once more as this one
     after TEXT NOT NULL,                    -- [[token, [name, ...]], ...]: jobs to be done first
     backend TEXT NOT NULL, resources TEXT NOT NULL, folder TEXT NOT NULL, python TEXT NOT NULL,
     handed INTEGER NOT NULL DEFAULT 0,      -- 0 not yet, 1 being handed to Ganga, 2 Ganga has it
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     delivered INTEGER NOT NULL DEFAULT 0    -- see attaching.py
 );
 CREATE INDEX IF NOT EXISTS jobs_by_fingerprint ON jobs (fingerprint);
+CREATE INDEX IF NOT EXISTS jobs_by_replaced ON jobs (replaces);
 CREATE TABLE IF NOT EXISTS tasks (
     job INTEGER NOT NULL REFERENCES jobs(id), task INTEGER NOT NULL,
     state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
@@ -46,6 +48,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
     items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
+    again TEXT NOT NULL DEFAULT '[]',       -- how it came to run again by itself: see retries.py
     PRIMARY KEY (job, task)
 );
 CREATE TABLE IF NOT EXISTS items (          -- those that failed; the others are only counted
@@ -61,7 +64,8 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes")
+_JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes",
+         "again")  # fmt: skip
 
 
 class Store:
@@ -136,6 +140,13 @@ class Store:
         """The job of a token, or None."""
         row = self._db.execute("SELECT * FROM jobs WHERE token = ?", (token,)).fetchone()
         return self._whole(row) if row else None
+
+    def newest_of(self, token: str) -> dict[str, Any] | None:
+        """The job of a token, or the one as which it was submitted once more, the newest; or None."""
+        row = self._db.execute(
+            "SELECT token FROM jobs WHERE replaces = ? ORDER BY id DESC LIMIT 1", (token,)
+        ).fetchone()
+        return self.newest_of(row[0]) if row else self.by_token(token)
 
     def by_fingerprint(self, fingerprints: list[str]) -> dict[str, Any] | None:
         """The newest job that has one of these fingerprints, or None."""
@@ -226,6 +237,11 @@ class Store:
             "INSERT OR REPLACE INTO items (job, task, item, ename, evalue) VALUES (?, ?, ?, ?, ?)",
             ((number, task, item, error["ename"], error["evalue"]) for item, error in failed),
         )
+
+    def failed_items(self, number: int) -> list[int]:
+        """All items of a job that failed, those of tasks that left nothing aside."""
+        rows = self._db.execute("SELECT item FROM items WHERE job = ?", (number,))
+        return [int(row[0]) for row in rows]
 
     def failures(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The first failed items of a job."""

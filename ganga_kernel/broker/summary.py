@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import maps
 from ..states import STATES, ended
+from . import retries, usage
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -46,7 +47,8 @@ def _error_of_items(job: dict[str, Any]) -> dict[str, Any]:
     more = " and more" if len(items["failures"]) < items["failed"] else ""
     sentence = (
         f"{items['failed']} of {items['total']} items of job {job['id']} failed: {listed}{more}. Mend the "
-        "cell and run it again, or take what there is with --allow-failures."
+        f"cell and run it again, run these items again with %resubmit {job['id']} --failed, or take what "
+        "there is with --allow-failures."
     )
     error = job["error"] or {}
     name, said = first["ename"], f"item {first['item']}: {first['evalue']}"
@@ -79,8 +81,8 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "exit_code": shown["exit_code"],
         "error": shown["error"],
         "result": shown["result"],
-        "usage": _usage(tasks),
-        "notes": shown["notes"],
+        "usage": usage.used(tasks, job["resources"]),
+        "notes": [*shown["notes"], *retries.sentences(tasks), *_proposal(job, state)],
         "tasks": len(tasks),
         "started": min(started) if started else None,
         "ended": max(ends) if all(ends) else None,
@@ -89,25 +91,27 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def results(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each task of a map left: its chunk of items and its result, or why there is none."""
+    """What each task of a map left: its result, or its items and why there is none."""
     return [
-        {
-            "chunk": chunk,
-            "result": task["result"] if _delivers(task) else None,
+        {"folder": job["folder"], "result": task["result"]}
+        if delivers(task)
+        else {
+            "result": None,
+            "items": list(maps.items_of(job["map"], task["task"])),
             "ename": f"Job{task['state'].capitalize()}",
             "evalue": _why(task),
         }
-        for chunk, task in zip(job["map"]["chunks"], job["tasks"], strict=True)
+        for task in job["tasks"]
     ]
 
 
 def _is_enough(job: dict[str, Any], tasks: list[dict[str, Any]]) -> bool:
     """Whether a job whose failures are allowed has ended with something to deliver."""
     allowed = bool(job["map"]) and job["map"]["allow_failures"] and not job["kill_asked"]
-    return allowed and all(ended(task["state"]) for task in tasks) and any(map(_delivers, tasks))
+    return allowed and all(ended(task["state"]) for task in tasks) and any(map(delivers, tasks))
 
 
-def _delivers(task: dict[str, Any]) -> bool:
+def delivers(task: dict[str, Any]) -> bool:
     """Whether a task has ended and its result is here."""
     return task["result"] is not None and task["state"] in ("done", "failed")
 
@@ -122,23 +126,25 @@ def _items(job: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
     """The counts of a map's items. Those of a task that left nothing have failed."""
     done = failed = 0
     lost = []
-    for (start, stop), task in zip(job["map"]["chunks"], tasks, strict=True):
-        if ended(task["state"]) and not _delivers(task):
-            failed += stop - start
-            lost.append({"from": start, "to": stop - 1, "state": task["state"], "why": _why(task)})
+    gone: set[int] = set()
+    for task in tasks:
+        if ended(task["state"]) and not delivers(task):
+            items = maps.items_of(job["map"], task["task"])
+            failed += len(items)
+            gone.update(items)
+            lost.append({"items": maps.shown(list(items)), "state": task["state"], "why": _why(task)})
         else:
             done += task["items_done"]
             failed += task["items_failed"]
     total = job["map"]["chunks"][-1][1]
-    gone = [(one["from"], one["to"]) for one in lost]
-    failures = [one for one in job["failures"] if not any(a <= one["item"] <= b for a, b in gone)]
-    return {"total": total, "done": done, "failed": failed, "failures": failures, "lost": lost[:_LOST]}
+    failures = [one for one in job["failures"] if one["item"] not in gone]
+    return {"total": total, "done": done, "failed": failed, "failures": failures, "lost": lost[:_LOST],
+            "of": job["map"]["count"]}  # fmt: skip
 
 
-def _usage(tasks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the tasks used together: time added up, and the most memory."""
-    used = [task["usage"] for task in tasks if task["usage"]]
-    if not used:
-        return None
-    together = {key: sum(one[key] for one in used) for key in ("wall", "cpu")}
-    return {**together, "memory": max(one["memory"] for one in used)}
+def _proposal(job: dict[str, Any], state: str) -> list[str]:
+    """What to ask for next time, of a job that is done; nothing on this host, where nothing is reserved."""
+    if state != "done" or job["backend"] == "Local":
+        return []
+    said = usage.proposal(job["tasks"], job["resources"])
+    return [said] if said else []

@@ -30,8 +30,9 @@ class Observation:
     state: "queued", "running", "held" or "ended"
     time: when it happened, unix seconds
     host: where it runs, as far as known
-    exit_code: of an ended task; negative for a signal; None if it isn't known
-    reason: the backend's own words on a hold or an end
+    exit_code: of a task that ended, or that ended and is queued again; negative for a signal; None if unknown
+    reason: why it is held, waits again, can't be reached or has ended; HTCondor's own words at the end
+    for_memory: of a held task: it used more memory than it was given
     """
 
     task: int
@@ -40,6 +41,7 @@ class Observation:
     host: str = ""
     exit_code: int | None = None
     reason: str = ""
+    for_memory: bool = False
 
 
 class Watcher(ABC):
@@ -165,12 +167,19 @@ class CondorWatcher(Watcher):
     """HTCondor: the event log of the job's cluster.
 
     The log is folded to the latest state of each proc: its events can come late, and out of order.
+
+    Parameters
+    ----------
+    folder: the job's
+    offset: how far the log was read
+    number: our number of the job, for what is said about it
     """
 
-    def __init__(self, folder: Path, offset: int) -> None:
+    def __init__(self, folder: Path, offset: int, number: int) -> None:
         from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
+        self._number = number
         self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
 
@@ -185,7 +194,7 @@ class CondorWatcher(Watcher):
         return [
             observation
             for which, latest in self._latest.items()
-            if latest != before.get(which) and (observation := _from_condor(latest))
+            if latest != before.get(which) and (observation := _from_condor(latest, self._number))
         ]
 
     @property
@@ -201,15 +210,29 @@ _CONDOR = {
 }  # fmt: skip
 
 
-def _from_condor(seen: Any) -> Observation | None:
+def _from_condor(seen: Any, number: int) -> Observation | None:
+    from ..condor import holds, interruptions
+
     state = _CONDOR.get(seen.state)
     if state is None:
         return None
     code = -seen.exit_signal if seen.exit_signal else seen.exit_code
     if code is not None and code > 128:  # the launcher is a shell: it reports a signal so
         code = 128 - code
+    reason = seen.reason or ""
+    for_memory = state == "held" and holds.is_for_memory(seen.code, seen.subcode, reason)
+    if state == "held":
+        reason = holds.explain(seen.code, seen.subcode, reason, number)
+    else:
+        reason = interruptions.explain(seen.state, reason)
     return Observation(
-        seen.proc, state, seen.time, host=seen.host or "", exit_code=code, reason=seen.reason or ""
+        seen.proc,
+        state,
+        seen.time,
+        host=seen.host or "",
+        exit_code=code,
+        reason=reason,
+        for_memory=for_memory,
     )
 
 

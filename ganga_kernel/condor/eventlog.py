@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ganga_kernel.condor.bindings import load_bindings
@@ -47,7 +48,7 @@ class Observation:
     host, slot:
         Where the job runs: the machine's name or address, HTCondor's slot name; else empty.
     exit_code, exit_signal:
-        Of a completed job: one of the two is set.
+        Of a completed job, or one that ended and is run again (evicted): one of the two is set.
     reason, code, subcode:
         Why, in HTCondor's words and numbers (held, evicted, removed, disconnected).
     memory_mb:
@@ -88,8 +89,9 @@ class EventLog:
     def read(self) -> list[Observation]:
         """What has happened since the last read; never waits. No log, no news.
 
-        An event that is only half written is left for the next read. A log that has become shorter
-        than what was read of it is another log, and is read from its start.
+        An event that is only half written is left for the next read: the library would sleep for a second
+        and try again. A log that has become shorter than what was read of it is another log, and is read
+        from its start.
         """
         try:
             size = os.stat(self.path).st_size
@@ -97,18 +99,25 @@ class EventLog:
             return []
         if size < self.offset:
             self.offset = 0
-        if size == self.offset:
+        whole = self._whole_events() if size > self.offset else 0
+        if not whole:
             return []
         htcondor2 = load_bindings()
         # The constructor always begins at 0; the library's pickled state is its way to go on.
         log = htcondor2.JobEventLog.__new__(htcondor2.JobEventLog)
         log.__setstate__(({"_filename": self.path, "_deadline": 0}, self.offset))
         try:
-            found = [observe(event.type.name, event) for event in log.events(0)]
+            found = [observe(event.type.name, event) for event in islice(log.events(0), whole)]
             self.offset = log.__getstate__()[1]
         finally:
             log.close()
         return [observation for observation in found if observation is not None]
+
+    def _whole_events(self) -> int:
+        """How many events that weren't read yet are there up to the line that ends each."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return file.read().count(b"\n...\n")
 
 
 def observe(kind: str, event: Mapping[str, Any]) -> Observation | None:
@@ -144,10 +153,13 @@ def observe(kind: str, event: Mapping[str, Any]) -> Observation | None:
         case "JOB_RECONNECT_FAILED":
             return replace(base, state="evicted", reason=reason)
         case "JOB_EVICTED":
+            again = bool(event.get("TerminatedAndRequeued"))
             return replace(
                 base,
                 state="evicted",
                 reason=reason,
+                exit_code=_number(event, "ReturnValue") if again else None,
+                exit_signal=_number(event, "TerminatedBySignal") if again else None,
                 code=_number(event, "ReasonCode"),
                 subcode=_number(event, "ReasonSubCode"),
             )

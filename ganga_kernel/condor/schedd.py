@@ -91,6 +91,21 @@ class Schedd:
         """Release a cluster or a proc from its hold; returns the number of jobs changed."""
         return self._act("Release", job, reason)
 
+    def edit(self, job: str, values: Mapping[str, int]) -> None:
+        """Set attributes of the ads of a cluster's jobs, or of a proc's; running ones keep what they have.
+
+        Raises
+        ------
+        SubmitRefused: the schedd doesn't let it.
+        """
+        htcondor2 = load_bindings()
+        schedd = self._connect()
+        try:
+            for name, value in values.items():
+                schedd.edit(_checked(job), name, str(value))
+        except htcondor2.HTCondorException as error:
+            raise SubmitRefused(f"HTCondor doesn't change the job: {_words(error)}") from error
+
     def vacate(self, job: str) -> int:
         """Send a cluster or a proc back to the queue; returns the number of jobs changed."""
         return self._act("VacateFast", job, "")
@@ -98,6 +113,14 @@ class Schedd:
     def query(self, constraint: str, attributes: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The ads of the queue's jobs that match, in no order."""
         return self._ads(lambda schedd: schedd.query(constraint, list(attributes)))
+
+    def ads(self, constraint: str) -> list[Any]:
+        """The whole ads of the queue's jobs that match, as ``classad2.ClassAd``."""
+        return self._asked(lambda schedd: schedd.query(constraint))
+
+    def full_name(self) -> str:
+        """Its name in the pool."""
+        return str(self._locate().get("Name", ""))
 
     def history(
         self, constraint: str, attributes: Sequence[str] = (), match: int = -1, since: float = 0.0
@@ -181,16 +204,18 @@ class Schedd:
         return load_bindings().Schedd(self._locate())
 
     def _ads(self, ask: Callable[[Any], Any]) -> list[dict[str, Any]]:
+        return [dict(ad) for ad in self._asked(ask)]
+
+    def _asked(self, ask: Callable[[Any], Any]) -> list[Any]:
         htcondor2 = load_bindings()
         schedd = self._connect()
         try:
-            return [dict(ad) for ad in ask(schedd)]
+            return list(ask(schedd))
         except htcondor2.HTCondorException as error:
             raise self._unreachable(_words(error)) from error
 
     def _act(self, action: str, job: str, reason: str) -> int:
-        if not re.fullmatch(r"\d+(\.\d+)?", job):
-            raise ValueError(f"not a cluster or cluster.proc: {job!r}")
+        job = _checked(job)
         htcondor2 = load_bindings()
         schedd = self._connect()
         # As a plain string the bindings would drop the reason; a number must go with it.
@@ -256,6 +281,13 @@ def _observation(ad: Mapping[str, Any]) -> Observation:
         subcode=_integer(ad, "HoldReasonSubCode") if held else None,
         memory_mb=_integer(ad, "MemoryUsage"),
     )
+
+
+def _checked(job: str) -> str:
+    """A cluster or proc's name, safe to hand on."""
+    if not re.fullmatch(r"\d+(\.\d+)?", job):
+        raise ValueError(f"not a cluster or cluster.proc: {job!r}")
+    return job
 
 
 def _integer(ad: Mapping[str, Any], name: str) -> int | None:

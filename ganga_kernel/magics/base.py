@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from metakernel import Magic
 
 from ..errors import CellError, OptionError
-from ..options import Parser
+from ..options import Parser, count
 
 if TYPE_CHECKING:
+    from ..failures import Failure
     from ..notebook import Notebook
 
 
@@ -34,15 +35,15 @@ class GangaMagic(Magic, ABC):
         return Parser(prog=f"%{self.name}", add_help=False, allow_abbrev=False)
 
     @abstractmethod
-    async def run(self, line: str) -> None:
-        """Do what the magic's line says."""
+    async def run(self, line: str) -> Failure | None:
+        """Do what the magic's line says. Returns what failed that the cell waited for."""
 
     @property
     def request(self) -> Any:
         """The request that the magic answers; see `ganga_kernel.notebook.Asking`."""
         return self.kernel.request()  # type: ignore[attr-defined]
 
-    async def run_cell(self, code: str) -> None:
+    async def run_cell(self, code: str) -> Failure | None:
         """Run a cell that begins with this magic.
 
         Raises
@@ -57,7 +58,7 @@ class GangaMagic(Magic, ABC):
                 "Put the rest into another cell."
                 + (" For one batch cell, write %%batch." if self.name == "batch" else ""),
             )
-        await self.run(lines[0][1 + len(self.name) :].strip())
+        return await self.run(lines[0][1 + len(self.name) :].strip())
 
     def parsed(self, line: str) -> Any:
         """The magic's arguments.
@@ -70,3 +71,13 @@ class GangaMagic(Magic, ABC):
             return self.parser().parse_args(shlex.split(line, comments=True))
         except ValueError as error:
             raise OptionError(f"%{self.name}: {error}.", "Check the quotes.") from error
+
+
+class ForJobs(GangaMagic):
+    """A magic for one or more jobs, named by their numbers."""
+
+    def parser(self) -> Parser:
+        """See `GangaMagic.parser`."""
+        parser = super().parser()
+        parser.add_argument("jobs", nargs="+", type=count, metavar="N", help="number of a job")
+        return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -69,7 +70,9 @@ def build(destination_folder: Path) -> Path:
     return path
 
 
+@functools.lru_cache(maxsize=None)
 def _archive() -> bytes:
+    """The archive's bytes, as the code was when they were first asked for in this process."""
     files = {"__main__.py": _MAIN.encode(), _PACKAGE + "/__init__.py": b""}
     here = Path(__file__).parent
     for module in here.glob("*.py"):

@@ -10,7 +10,7 @@ import types
 import zlib
 from typing import Any
 
-from . import pickling
+from . import buffers, pickling
 
 #: Values without content of their own that could change.
 _FIXED = (
@@ -54,4 +54,4 @@ class _Checksum:
         return len(data)
 
     def take(self, buffer: Any) -> None:
-        self.value = zlib.crc32(buffer.raw(), self.value)
+        self.value = buffers.checksum(buffer.raw(), self.value)

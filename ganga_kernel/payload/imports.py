@@ -1,11 +1,26 @@
-"""Submodules that the cell uses through their package."""
+"""Modules that code imports, and submodules that the cell uses through their package."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import importlib
 import types
-from typing import Any
+from typing import Any, Iterator
+
+
+def imported_by(code: types.CodeType) -> Iterator[str]:
+    """The modules that running the code may import; of ``from a import b`` also ``a.b``, were it one."""
+    module = ""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            module = instruction.argval
+            yield from (module,) if module else ()
+        elif instruction.opname == "IMPORT_FROM" and module:
+            yield f"{module}.{instruction.argval}"
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from imported_by(constant)
 
 
 def import_submodules(source: str, namespace: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ import struct
 from pathlib import Path
 from typing import IO, Any, Iterable, Iterator, NamedTuple
 
-from . import pickling
+from . import pickling, unpickling
+from .sealed import Reader, Writer
 
 _PLACE = struct.Struct("<Q")
 _HEADER = struct.Struct("<Q?")
@@ -38,8 +39,12 @@ class Result(NamedTuple):
     exception: Any
 
 
-def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: Iterable[Any]) -> None:
+def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: Iterable[Any]) -> set[str]:
     """Write the values that the map's names have for each item; what is behind them doesn't travel along.
+
+    Returns
+    -------
+    The modules that loading them imports, see `pickling.Dumped`.
 
     Raises
     ------
@@ -47,12 +52,15 @@ def write(file: IO[bytes], namespace: dict[str, Any], names: list[str], rows: It
     """
     skip = frozenset(namespace).difference(names)
     places = []
+    modules: set[str] = set()
     for item, row in enumerate(rows):
         places.append(file.tell())
         dumped = pickling.dump_namespace(namespace, names, file, skip, dict(zip(names, row)))
         for reason in dumped.unpicklable.values():
             raise ItemError(f"Item {item} can't travel: {reason}")
+        modules |= dumped.modules
     file.write(b"".join(map(_PLACE.pack, [*places, len(places)])))
+    return modules
 
 
 def load(path: Path, item: int, namespace: dict[str, Any]) -> None:
@@ -60,23 +68,23 @@ def load(path: Path, item: int, namespace: dict[str, Any]) -> None:
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_namespace` does.
+    LoadError, DependencyError: as `unpickling.load_namespace` does.
     """
     with path.open("rb") as file:
         file.seek(-_PLACE.size, os.SEEK_END)
         count = _next(file, _PLACE)[0]
         file.seek(-_PLACE.size * (count + 1 - item), os.SEEK_END)
         file.seek(_next(file, _PLACE)[0])
-        pickling.load_namespace(file, namespace)
+        unpickling.load_namespace(file, namespace)
 
 
-def append(file: IO[bytes], item: int, namespace: dict[str, Any], names: Iterable[str]) -> None:
+def append(file: Writer, item: int, namespace: dict[str, Any], names: Iterable[str]) -> None:
     """Append what an item bound to a result file."""
     _append(file, item, True, namespace, names)
 
 
 def append_failure(
-    file: IO[bytes], item: int, namespace: dict[str, Any], exception: BaseException | None,
+    file: Writer, item: int, namespace: dict[str, Any], exception: BaseException | None,
     error: dict[str, Any],
 ) -> None:  # fmt: skip
     """Append what an item raised to a result file: the exception, or what reads like it.
@@ -97,22 +105,24 @@ def like(error: dict[str, Any]) -> BaseException:
     return made
 
 
-def read(file: io.BufferedReader, namespace: dict[str, Any]) -> Iterator[Result]:
+def read(file: Reader, namespace: dict[str, Any]) -> Iterator[Result]:
     """The results in a file; functions of the notebook live in `namespace`.
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_pairs` does.
+    LoadError, DependencyError, NotGenuineError: as `unpickling.load_all` does.
     """
-    while file.peek(1):
-        item, good = _next(file, _HEADER)
-        values = dict(pickling.load_pairs(file, namespace))
+    stream: Any = file.stream
+    while stream.peek(1):
+        item, good = _next(stream, _HEADER)
+        values, _ = unpickling.load_all(stream, namespace, fetch=file.fetch)
         yield Result(item, values, None) if good else Result(item, {}, values[_EXCEPTION])
 
 
-def _append(file: IO[bytes], item: int, good: bool, namespace: dict[str, Any], names: Iterable[str]) -> None:
+def _append(file: Writer, item: int, good: bool, namespace: dict[str, Any], names: Iterable[str]) -> None:
     file.write(_HEADER.pack(item, good))
-    pickling.dump_namespace(namespace, names, file, frozenset(namespace).difference(names))
+    stream: Any = file
+    pickling.dump_namespace(namespace, names, stream, frozenset(namespace).difference(names), keep=file.keep)
     file.flush()  # a child that a later item forks must not hold a part of it
 
 
@@ -124,8 +134,8 @@ def _travels(exception: BaseException, namespace: dict[str, Any]) -> bool:
     )
     file.seek(0)
     try:
-        pickling.load_namespace(file, {})
-    except pickling.LoadError:
+        unpickling.load_namespace(file, {})
+    except unpickling.LoadError:
         return False
     return not dumped.unpicklable
 

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 
 class PayloadError(Exception):
@@ -37,16 +37,23 @@ class Mapped:
     ----------
     names: the names that have other values in each item
     items: file of these values, see `items`
-    chunks: for each task, its first item and the one after its last
+    only: the items that run, in order; None for all
+    chunks: for each task, its first item and the one after its last; places in `only`, if that is given
     allow_failures: items that fail are left out, and their exceptions are written
     surely: names that the cell surely binds, be it to the very object that they held
     """
 
     names: list[str]
     items: Path
+    only: list[int] | None
     chunks: list[tuple[int, int]]
     allow_failures: bool
     surely: list[str]
+
+    def items_of(self, task: int) -> Sequence[int]:
+        """The items of a task."""
+        start, stop = self.chunks[task]
+        return range(start, stop) if self.only is None else self.only[start:stop]
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Job:
     source: the cell
     execution_count: the n of In[n]
     namespace: file of the names that the cell needs
+    modules: archive of the modules that travelled, see `shipped`; None if there are none
     key: file of the job's key
     directory: folder of the notebook
     environ: environment variables of the notebook's kernel
@@ -75,6 +83,7 @@ class Job:
     source: str
     execution_count: int
     namespace: Path
+    modules: Path | None
     key: Path
     directory: Path
     environ: dict[str, str]
@@ -102,6 +111,7 @@ class Job:
                 source=described["source"],
                 execution_count=int(described["execution_count"]),
                 namespace=_here(path, described["namespace"]),
+                modules=_here(path, described["modules"]) if described["modules"] else None,
                 key=_here(path, described["key"]),
                 directory=Path(described["directory"]),
                 environ=dict(described["environ"]),
@@ -174,6 +184,7 @@ def _mapped(job: Path, described: dict[str, Any] | None) -> Mapped | None:
     return Mapped(
         names=list(described["names"]),
         items=_here(job, described["items"]),
+        only=described.get("only"),
         chunks=[(int(start), int(stop)) for start, stop in described["chunks"]],
         allow_failures=bool(described["allow_failures"]),
         surely=list(described["surely"]),

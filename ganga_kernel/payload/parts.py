@@ -9,8 +9,10 @@ set, whose order differs between processes, are none.
 from __future__ import annotations
 
 import collections
+import contextlib
 import copyreg
 import functools
+import pickle
 import types
 from typing import Any, Callable, Iterator, NamedTuple
 
@@ -128,7 +130,7 @@ def content(value: Any) -> Any:
     if kind is bytearray:
         return bytes(value)
     if is_array(value):
-        return value.copy()
+        return _numbers(value)
     if kind is types.CellType:
         return tuple(_content_of_cell(value))
     if kind is types.FunctionType:
@@ -140,6 +142,14 @@ def content(value: Any) -> Any:
     if _is_generator(value):
         return value.bit_generator.state
     return _state(value)
+
+
+def _numbers(array: Any) -> tuple[Any, str]:
+    """What an array shows, without a copy where its memory is in order, and the order."""
+    if array.flags.forc and not array.dtype.hasobject:
+        with contextlib.suppress(ValueError, BufferError):  # types of NumPy's own, such as dates
+            return pickle.PickleBuffer(array), "C" if array.flags.c_contiguous else "F"
+    return array.copy(), ""
 
 
 def _state(value: Any) -> Any:
@@ -177,7 +187,8 @@ def replace(value: Any, new: Any) -> None:
     elif kind in (tuple, frozenset):
         return
     elif is_array(value):
-        value[...] = new
+        numbers, order = new
+        value[...] = kind(value.shape, value.dtype, numbers, order=order) if order else numbers
     elif kind is types.CellType:
         if new:
             value.cell_contents = new[0]

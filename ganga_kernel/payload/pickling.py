@@ -1,6 +1,6 @@
-"""Namespaces to files and back: what travels to a job, and what comes back.
+"""Namespaces to files: what travels to a job, and what comes back. `unpickling` reads it again.
 
-One pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
+A pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
 header ``(name, reason)`` alone if the value can't be pickled, or ``(name, False)`` if the name is to
 be deleted; last ``(None, sources)``. It is
 written by one pickler, so that aliases stay aliases over all names. Nothing of ours is pickled by
@@ -8,7 +8,11 @@ reference, because the two sides import this package under different names.
 
 Functions of the notebook refer to its namespace by a persistent id. So they share the reader's live
 namespace as they share the writer's, instead of carrying copies of their globals along. The globals
-that their code names are dumped as names in their own right.
+that their code names are dumped as names in their own right. In the same way a function that a module
+made (a closure, a decorated function) lives in that module as it is imported there.
+
+Large buffers, such as an array's numbers, may lie beside the stream (see `buffers`): a persistent id
+says where.
 
 An array that is a view of another one which travels, too, goes as a view of it: what is written into
 one shows in the other. (NumPy alone would make them two.)
@@ -27,43 +31,38 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
-import hashlib
-import hmac
 import importlib
 import pickle
 import sys
 import types
-from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import parts, sources
+from . import buffers, imports, parts, sources
 from .parts import Key, is_array, owner_of
+from .reductions import reduction
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
     "GONE",
     "DependencyError",
     "Dumped",
-    "LoadError",
     "Unavailable",
     "UnavailableError",
+    "describe",
     "dump_namespace",
-    "forget_classes",
     "import_cloudpickle",
     "is_array",
-    "load_namespace",
-    "load_pairs",
     "owner_of",
     "plain_pickler",
     "reason_of",
-    "sign",
-    "verify",
 ]
 
-_FORMAT = ("ganga-kernel namespace", 2)
-_NAMESPACE_ID = "ganga-kernel namespace"
-_REFERENCE = "ganga-kernel input"
+#: What a stream begins with, and what persistent ids say: the namespace, an object of the reader's, a buffer.
+FORMAT = ("ganga-kernel namespace", 4)
+NAMESPACE = "ganga-kernel namespace"
+REFERENCE = "ganga-kernel input"
+BUFFER = "ganga-kernel buffer"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
 #: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
@@ -84,20 +83,6 @@ class DependencyError(RuntimeError):
     """cloudpickle is missing or too old."""
 
 
-class LoadError(Exception):
-    """A stream can't be read.
-
-    Attributes
-    ----------
-    name: the name whose value can't be unpickled; None if the stream itself is damaged
-    """
-
-    def __init__(self, name: str | None, cause: BaseException) -> None:
-        what = "the stream" if name is None else f"the value of {name}"
-        super().__init__(f"{what} can't be unpickled: {_describe(cause)}")
-        self.name = name
-
-
 class Dumped(NamedTuple):
     """What a dump wrote.
 
@@ -108,12 +93,16 @@ class Dumped(NamedTuple):
     unpicklable: by name, why its value can't be pickled
     referred: objects of the reader's that it refers to
     replaced: those whose content follows
+    modules: modules that loading it imports, and those that its functions may import
+    kept: what `keep` returned for the buffers that it needs
     """
 
     sizes: dict[str, int]
     unpicklable: dict[str, str]
     referred: set[Key]
     replaced: set[Key]
+    modules: set[str]
+    kept: set[Any]
 
 
 def dump_namespace(
@@ -125,6 +114,7 @@ def dump_namespace(
     gone: Iterable[str] = (),
     known: Mapping[Key, Any] = MappingProxyType({}),
     changed: Mapping[Key, Any] = MappingProxyType({}),
+    keep: Callable[[memoryview], Any] | None = None,
 ) -> Dumped:
     """Write names of a namespace, and those that the notebook's code behind them reads, to a file.
 
@@ -143,107 +133,23 @@ def dump_namespace(
     gone: names that the reader is to delete
     known: objects that the reader has
     changed: those of them whose content is to be replaced there; where that can't be, they are written anew
+    keep: stores a large buffer elsewhere, and returns what the reader is to `fetch` it by; None for a file
+        that is to hold all
 
     Raises
     ------
     DependencyError: cloudpickle is missing or too old.
-    OSError: the file can't be written.
+    OSError: the file can't be written, or a buffer can't be stored.
     """
     start = file.tell()
     bound = [name for name in names if name in namespace or name in instead]
     plan = _Plan(namespace, bound, skip, instead, known, changed)
     while True:
-        dumped = _dump_once(plan, file, gone)
+        dumped = _dump_once(plan, _Sink(file, keep), gone)
         if dumped is not None:
             return dumped
         file.seek(start)
         file.truncate()
-
-
-def load_namespace(
-    file: IO[bytes],
-    namespace: dict[str, Any],
-    names: frozenset[str] | None = None,
-    referred: Mapping[Key, Any] = MappingProxyType({}),
-) -> list[str]:
-    """Load names into a namespace, one after the other, and return them.
-
-    A value that couldn't be pickled becomes an `Unavailable`.
-
-    Parameters
-    ----------
-    names: those that are wanted; None for all
-    referred: what the stream refers to; those of them that have changed get their new content
-
-    Raises
-    ------
-    LoadError: a value, or the stream, can't be unpickled.
-    DependencyError: cloudpickle is missing or too old.
-    """
-    loaded = []
-    contents: list[tuple[Key, Any]] = []
-    for name, value in load_pairs(file, namespace, referred, contents):
-        if names is not None and name not in names:
-            continue
-        if value is GONE:
-            namespace.pop(name, None)
-        else:
-            namespace[name] = value
-        loaded.append(name)
-    for key, content in contents:
-        if key in referred:
-            parts.replace(referred[key], content)
-    return loaded
-
-
-def load_pairs(
-    file: IO[bytes], namespace: dict[str, Any], referred: Mapping[Key, Any] = MappingProxyType({}),
-    contents: list[tuple[Key, Any]] | None = None,
-) -> Iterator[tuple[str, Any]]:  # fmt: skip
-    """Yield (name, value) pairs without storing them; functions of the notebook live in
-    `namespace`. The value of a name that is to be deleted is `GONE`.
-
-    The caller decides name by name, before it asks for the next pair. Raises as `load_namespace`
-    does.
-
-    Parameters
-    ----------
-    contents: gets the objects that have changed, and their new contents, for `parts.replace`
-    """
-    import_cloudpickle()
-    unpickler = _Unpickler(file, namespace, referred)
-    if _load(unpickler, namespace, None) != _FORMAT:
-        raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
-    while True:
-        name, rest = _load(unpickler, namespace, None)
-        if name is None:
-            sources.register(rest)
-            return
-        if isinstance(name, tuple):
-            content = _load(unpickler, namespace, name[0])
-            if contents is not None:
-                contents.append((Key(*name), content))
-            continue
-        if rest is None:
-            value = _load(unpickler, namespace, name)
-        else:
-            value = GONE if rest is False else Unavailable(name, rest)
-        unpickler.change_class(value)
-        yield name, value
-
-
-def sign(path: str | Path, key: str) -> str:
-    """The HMAC-SHA256 of a file, in hexadecimal; `key` is hexadecimal too."""
-    signature = hmac.new(bytes.fromhex(key.strip()), digestmod=hashlib.sha256)
-    with Path(path).open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            signature.update(block)
-    return signature.hexdigest()
-
-
-def verify(path: str | Path, key: str, signature: str) -> bool:
-    """Whether `signature` is that of the file as it is now."""
-    return hmac.compare_digest(sign(path, key).encode(), signature.encode())
 
 
 class _Plan:
@@ -338,12 +244,11 @@ def _is_whole(array: Any) -> bool:
     return bool(array.flags.forc and array.nbytes == owner_of(array).nbytes)
 
 
-def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | None:
+def _dump_once(plan: _Plan, sink: _Sink, gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
-    sink = _Sink(file)
-    pickler: Any = _pickler_class()(sink, plan)
+    pickler: Any = _pickler_class()(sink, plan, keep=sink.keep)
     sizes: dict[str, int] = {}
-    pickler.dump(_FORMAT)
+    pickler.dump(FORMAT)
     for name in plan.order():
         if name in plan.unpicklable:
             pickler.dump((name, plan.unpicklable[name]))
@@ -374,7 +279,7 @@ def _dump_once(plan: _Plan, file: IO[bytes], gone: Iterable[str]) -> Dumped | No
             return None
     pickler.dump((None, sources.collect(pickler.filenames)))
     written = {name: size for name, size in sizes.items() if name not in plan.unpicklable}
-    return Dumped(written, plan.unpicklable, pickler.referred, set(plan.changed))
+    return Dumped(written, plan.unpicklable, pickler.referred, set(plan.changed), pickler.modules, sink.kept)
 
 
 def _dump_content(pickler: Any, key: Key, value: Any, sink: _Sink) -> bool:
@@ -400,7 +305,7 @@ def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
     except Exception as error:  # noqa: BLE001 - any class's own code may run here
         if sink.failure is not None:
             raise sink.failure from None
-        return f"a value of type {type(value).__name__} can't be pickled: {_describe(error)}"
+        return f"a value of type {type(value).__name__} can't be pickled: {describe(error)}"
     return None
 
 
@@ -411,7 +316,7 @@ def _inert(value: Any) -> bool:
     return isinstance(value, types.ModuleType)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """The innermost cause of an error, on one line."""
     seen = {id(error)}
     while True:
@@ -426,12 +331,20 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-class _Sink:
-    """Counts what is written, and remembers a failure of the file itself."""
+class _Globals:
+    """Stands for the globals of a module, so that its functions have those of the reader's module."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
+
+
+class _Sink:
+    """Counts what is written, and remembers a failure of the files themselves."""
+
+    def __init__(self, file: IO[bytes], keep: Callable[[memoryview], Any] | None) -> None:
+        self._file, self._keep = file, keep
         self.written = 0
+        self.kept: set[Any] = set()
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -443,6 +356,20 @@ class _Sink:
         size = memoryview(data).nbytes
         self.written += size
         return size
+
+    def keep(self, buffer: pickle.PickleBuffer) -> Any:
+        """Store a large buffer beside the stream, and return its persistent id; None if it isn't large."""
+        if self._keep is None or memoryview(buffer).nbytes < buffers.LARGE:
+            return None
+        raw = buffer.raw()
+        try:
+            place = self._keep(raw)
+        except OSError as error:
+            self.failure = error
+            raise
+        self.kept.add(place)
+        self.written += raw.nbytes
+        return BUFFER, place, raw.readonly
 
 
 def import_cloudpickle() -> Any:
@@ -478,9 +405,9 @@ def _pickler_class() -> Any:
         """Pickles values of a namespace, and notes the globals that the notebook's code refers
         to."""
 
-        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None) -> None:
+        def __init__(self, file: Any, plan: _Plan, take_buffer: Any = None, keep: Any = None) -> None:
             super().__init__(file, protocol=5, buffer_callback=take_buffer)
-            self._plan = plan
+            self._plan, self._keep = plan, keep
             self._namespace = plan.namespace
             # cloudpickle pickles this in the place of the functions' globals. (Not empty: it would
             # fill it.)
@@ -493,30 +420,85 @@ def _pickler_class() -> Any:
             self.owners_of_several: set[int] = set()
             self._copies: list[Any] = []
             self.referred: set[Key] = set()
+            self.modules: set[str] = set()
+            #: The classes met, and how their objects are reduced. (Not by bound methods: the pickler would
+            #: hold itself.)
+            self._reduces: dict[type, Callable[[Any, Any], Any]] = {}
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
-                return _NAMESPACE_ID
+                return NAMESPACE
+            if type(obj) is pickle.PickleBuffer and self._keep is not None:
+                return self._keep(obj)
             key = self._plan.references.get(id(obj))
             if key is None:
                 return None
             self.referred.add(key)
-            return (_REFERENCE, *key)
+            return (REFERENCE, *key)
 
         def reducer_override(self, obj: Any) -> Any:
-            if type(obj) is types.CodeType:
-                return self._with_filename(obj)
-            if is_array(obj):
-                return self._as_view(obj)
-            reduced = super().reducer_override(obj)
-            if type(obj) is not types.FunctionType or type(reduced) is not tuple:
+            kind = type(obj)
+            reduce = self._reduces.get(kind)
+            if reduce is None:
+                reduce = self._reduces[kind] = self._choose(kind)
+                self._note_module(kind)
+            return reduce(self, obj)
+
+        def _choose(self, kind: Any) -> Callable[[Any, Any], Any]:
+            """How objects of a class are reduced."""
+            if issubclass(kind, types.ModuleType):
+                return Pickler._module
+            if issubclass(kind, type):
+                return Pickler._class
+            if _is_array_class(kind):
+                return Pickler._as_view
+            own = reduction(kind)
+            return Pickler._of_kind.get(kind) or ((lambda _, obj: own(obj)) if own else _as_pickle_does)
+
+        def _note_module(self, obj: Any) -> None:
+            if isinstance(obj.__module__, str):
+                self.modules.add(obj.__module__)
+
+        def _builtin(self, function: types.BuiltinFunctionType) -> Any:
+            self._note_module(function)
+            return NotImplemented
+
+        def _module(self, module: types.ModuleType) -> Any:
+            self.modules.add(module.__name__)
+            if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
+                return super().reducer_override(module)
+            return importlib.import_module, (module.__name__,)  # of a class of its own, as ROOT is
+
+        def _class(self, value: type) -> Any:
+            self._note_module(value)
+            reduced = super().reducer_override(value)
+            without = "__slots__" not in vars(value) or issubclass(value, tuple)
+            if type(reduced) is not tuple or without or len(reduced[1]) != 6:
                 return reduced
-            self.filenames.add(obj.__code__.co_filename)
-            if obj.__globals__ is not self._namespace:
+            # cloudpickle 3.1.3 would set __slots__ when the class is made: it would have no slots.
+            *head, attributes, tracker, extra = reduced[1]
+            attributes = {**attributes, "__slots__": vars(value)["__slots__"]}
+            return (reduced[0], (*head, attributes, tracker, extra), *reduced[2:])
+
+        def _function(self, function: types.FunctionType) -> Any:
+            self._note_module(function)
+            scope = function.__globals__
+            home: Any = sys.modules.get(scope.get("__name__", ""))
+            if scope is not self._namespace and getattr(home, "__dict__", None) is scope:
+                self.globals_ref.setdefault(id(scope), _Globals(home))
+            reduced = super().reducer_override(function)
+            if type(reduced) is not tuple:
                 return reduced
-            self.found.update(filter(self._plan.travels, _global_names(obj.__code__)))
+            self.filenames.add(function.__code__.co_filename)
+            self.modules.update(_imports(function.__code__))
+            if scope is self._namespace:
+                self.found.update(filter(self._plan.travels, _global_names(function.__code__)))
+            is_there = scope is self._namespace or type(self.globals_ref[id(scope)]) is _Globals
+            scope_too: dict[str, Any] = {"__globals__": {}} if is_there else {}
             state, slots = reduced[2]
-            return (*reduced[:2], (state, {**slots, "__globals__": {}}), *reduced[3:])
+            # cloudpickle would make cells anew for each function; but functions may share one.
+            make, arguments = reduced[0], (*reduced[1][:4], function.__closure__)
+            return (make, arguments, (state, {**slots, "__closure__": None, **scope_too}), *reduced[3:])
 
         def _as_view(self, array: Any) -> Any:
             """An array as a view of another one that shows the same numbers, if there is one."""
@@ -528,7 +510,7 @@ def _pickler_class() -> Any:
             if whole is array or owner.dtype.hasobject or owner is array:
                 return NotImplemented
             if not elsewhere or not whole.flags.forc:
-                return NotImplemented if array.flags.c_contiguous else self._in_order(array)
+                return NotImplemented if array.flags.forc else self._in_order(array)
             start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
             lying = whole if whole.flags.c_contiguous else parts.Made(getattr, whole, "T")
             return type(array), (array.shape, array.dtype, lying, start, array.strides)
@@ -547,7 +529,25 @@ def _pickler_class() -> Any:
             at = _FILENAME
             return make, (*arguments[:at], code.co_filename, *arguments[at + 1 :])
 
+        def _globals(self, of: _Globals) -> Any:
+            return vars, (of.module,)
+
+        _of_kind: dict[Any, Callable[[Any, Any], Any]] = {
+            types.CodeType: _with_filename,
+            types.FunctionType: _function,
+            types.BuiltinFunctionType: _builtin,
+            _Globals: _globals,
+        }
+
     return Pickler
+
+
+def _is_array_class(kind: type) -> bool:
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
+
+
+def _as_pickle_does(_: Any, __: Any) -> Any:
+    return NotImplemented
 
 
 def plain_pickler(file: Any, namespace: dict[str, Any], take_buffer: Callable[[Any], object]) -> Any:
@@ -560,79 +560,9 @@ def plain_pickler(file: Any, namespace: dict[str, Any], take_buffer: Callable[[A
     return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, {}, {}), take_buffer)
 
 
-def forget_classes() -> None:
-    """Have the next load make the notebook's classes anew, whatever became of those of the last one."""
-    module = import_cloudpickle().cloudpickle
-    getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).clear()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Resolves the namespace, and leaves classes that are here already as they are.
-
-    cloudpickle finds a class of the notebook again that comes back with an instance, and would set
-    all its attributes to what they were on the worker. But inputs of a job are read-only: only a
-    class that comes back as a name of its own is changed.
-    """
-
-    def __init__(self, file: IO[bytes], namespace: dict[str, Any], referred: Mapping[Key, Any]) -> None:
-        super().__init__(file)
-        self._namespace, self._referred = namespace, referred
-        self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
-        #: Classes that are here already, and how to set their attributes, by id.
-        self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
-
-    def persistent_load(self, pid: Any) -> Any:
-        if pid == _NAMESPACE_ID:
-            return self._namespace
-        try:
-            return self._referred[Key(*pid[1:])]
-        except (KeyError, TypeError):
-            raise pickle.UnpicklingError(f"unknown persistent id {pid!r}") from None
-
-    def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
-        if module != "cloudpickle.cloudpickle":
-            return found
-        if name in ("_make_skeleton_class", "_make_skeleton_enum"):
-            return functools.partial(self._make_class, found)
-        if name == "_class_setstate":
-            return functools.partial(self._set_class, found)
-        return found
-
-    def change_class(self, value: Any) -> None:
-        """Set the attributes of a class that comes as a name of its own."""
-        change = self._kept.get(id(value), (value, None))[1]
-        if change is not None:
-            change()
-
-    def _make_class(self, make: Callable[..., type], *arguments: Any) -> type:
-        known: type | None = self._classes.get(arguments[-2])
-        if known is None:
-            return make(*arguments)
-        self._kept.setdefault(id(known), (known, None))
-        return known
-
-    def _set_class(self, change: Callable[[type, Any], object], value: type, state: Any) -> None:
-        if id(value) in self._kept:
-            self._kept[id(value)] = value, functools.partial(change, value, state)
-        else:
-            change(value, state)
-
-
-def _load(unpickler: _Unpickler, namespace: dict[str, Any], name: str | None) -> Any:
-    """Load the next object. cloudpickle sets ``__builtins__`` in a function's globals: put it
-    back."""
-    missing = object()
-    before = namespace.get("__builtins__", missing)
-    try:
-        return unpickler.load()
-    except Exception as error:
-        raise LoadError(name, error) from error
-    finally:
-        if before is missing:
-            namespace.pop("__builtins__", None)
-        else:
-            namespace["__builtins__"] = before
+@functools.lru_cache(maxsize=None)
+def _imports(code: types.CodeType) -> frozenset[str]:
+    return frozenset(imports.imported_by(code))
 
 
 @functools.lru_cache(maxsize=None)

@@ -6,10 +6,11 @@ import os
 import re
 import struct
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple
+from typing import IO, Any, Callable, Dict, Iterable, Mapping, NamedTuple
 
-from . import changes, parts, pickling
+from . import buffers, changes, parts, pickling, sealed, unpickling
 from .job import Job
 from .parts import Key
 
@@ -140,24 +141,28 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
     skip = frozenset(namespace).difference(left.names)
     handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=str(path.parent))
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            writer: Any = sealed.Writer(file)
             dumped = pickling.dump_namespace(
-                namespace, left.names, file, skip, gone=left.deleted, known=left.known, changed=left.changed
-            )
-            end = file.tell()
+                namespace, left.names, writer, skip, gone=left.deleted, known=left.known,
+                changed=left.changed, keep=writer.keep,
+            )  # fmt: skip
+            end = writer.tell()
             following = {
                 _spelt(key): parts.shell(left.known[key]) if key in dumped.replaced else left.known[key]
                 for key in sorted(dumped.referred)
             }
-            pickling.dump_namespace(namespace, following, file, frozenset(namespace), following)
-            file.write(_PLACE.pack(end))
-        signature = pickling.sign(temporary, key)
-        size = Path(temporary).stat().st_size
+            pickling.dump_namespace(
+                namespace, following, writer, frozenset(namespace), following, keep=writer.keep
+            )
+            writer.write(_PLACE.pack(end))
+            signature = writer.seal(key)
+        path.unlink(missing_ok=True)  # ext4 writes a file to the disk at once that replaces another
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
         raise
-    return {"file": path.name, "size": size, "signature": signature}
+    return describe(path, signature)
 
 
 class Known(Dict[Key, Any]):
@@ -165,13 +170,13 @@ class Known(Dict[Key, Any]):
 
     Parameters
     ----------
-    path: the result file
+    reader: the result file
     namespace: where functions that follow live
     """
 
-    def __init__(self, path: Path, namespace: dict[str, Any], mine: Mapping[Key, Any]) -> None:
+    def __init__(self, reader: sealed.Reader, namespace: dict[str, Any], mine: Mapping[Key, Any]) -> None:
         super().__init__(mine)
-        self._path, self._namespace = path, namespace
+        self._reader, self._namespace = reader, namespace
         self._rest: dict[str, Any] | None = None
 
     def __contains__(self, key: object) -> bool:
@@ -179,11 +184,11 @@ class Known(Dict[Key, Any]):
 
     def __missing__(self, key: Key) -> Any:
         if self._rest is None:
-            with self._path.open("rb") as file:
-                file.seek(-_PLACE.size, os.SEEK_END)
-                (place,) = _PLACE.unpack(file.read())
-                file.seek(place)
-                self._rest = dict(pickling.load_pairs(file, self._namespace))
+            stream: Any = self._reader.open()
+            stream.seek(-_PLACE.size, os.SEEK_END)
+            (place,) = _PLACE.unpack(stream.read())
+            stream.seek(place)
+            self._rest, _ = unpickling.load_all(stream, self._namespace, fetch=self._reader.fetch)
         return self._rest[_spelt(key)]
 
 
@@ -192,7 +197,11 @@ def _spelt(key: Key) -> str:
 
 
 def load(
-    path: Path, namespace: dict[str, Any], names: Iterable[str], same: Mapping[str, list[int] | None]
+    file: IO[bytes],
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    same: Mapping[str, list[int] | None],
+    strictly: bool = True,
 ) -> None:
     """Load names of another cell's result into a namespace.
 
@@ -200,6 +209,11 @@ def load(
     ----------
     same: inputs of that cell that are in this namespace, too, under the same names: for each part of it the
         number that it has here, -1 if it hasn't; None if all have the same
+    strictly: see `unpickling.load_namespace`
+
+    Raises
+    ------
+    LoadError, DependencyError, NotGenuineError: as `unpickling.load_namespace` does.
     """
     mine: dict[Key, Any] = {}
     for name, numbers in same.items():
@@ -207,27 +221,46 @@ def load(
         for there, here in enumerate(range(len(found)) if numbers is None else numbers):
             if 0 <= here < len(found):
                 mine[Key(name, there)] = found[here]
-    with path.open("rb") as file:
-        pickling.load_namespace(file, namespace, frozenset(names), Known(path, namespace, mine))
+    reader = sealed.Reader(file)  # the broker has verified it
+    known = Known(reader, namespace, mine)
+    unpickling.load_namespace(reader.stream, namespace, frozenset(names), known, strictly, reader.fetch)
 
 
 def load_inputs(job: Job, namespace: dict[str, Any], loading: Callable[[Path], Any]) -> None:
     """Load what the notebook sent, and then what the jobs before this one left.
 
+    What can't be made of a value here is no error until the cell uses it.
+
     Parameters
     ----------
     loading: a context manager for each file
+
+    Raises
+    ------
+    OSError, LoadError, DependencyError, NotGenuineError: as `load` does, `LoadError` only if a file is
+        damaged.
     """
-    with loading(job.namespace), job.namespace.open("rb") as file:
-        pickling.load_namespace(file, namespace)
+    fetch = buffers.beside(job.namespace)
+    with loading(job.namespace):
+        _load_leniently(job.namespace, partial(unpickling.load_namespace, namespace=namespace, fetch=fetch))
     for one in job.inputs:
         with loading(one.file):
-            load(one.file, namespace, one.names, one.same)
+            _load_leniently(one.file, partial(load, namespace=namespace, names=one.names, same=one.same))
 
 
-def describe(path: Path, key: str) -> dict[str, Any]:
+def _load_leniently(path: Path, load: Callable[..., object]) -> None:
+    with path.open("rb") as file:
+        try:
+            load(file)
+        except unpickling.LoadError:
+            unpickling.forget_classes()
+            file.seek(0)
+            load(file, strictly=False)
+
+
+def describe(path: Path, signature: str) -> dict[str, Any]:
     """What the end event says about a result file that is whole."""
-    return {"file": path.name, "size": path.stat().st_size, "signature": pickling.sign(path, key)}
+    return {"file": path.name, "size": path.stat().st_size, "signature": signature}
 
 
 def write_empty(path: Path) -> None:

@@ -6,23 +6,36 @@ import builtins
 import contextlib
 import os
 import platform
-import resource
+import shutil
 import socket
 import sys
 import threading
 import time
 import types
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from . import environment, imports, items, pickling, result, seeds, stdin
+from . import (
+    environment,
+    imports,
+    items,
+    pickling,
+    result,
+    sealed,
+    seeds,
+    shipped,
+    stdin,
+    unpickling,
+)
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
 from .job import Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
+from .used import used
 
 OK, CELL_FAILED, BROKEN, TERMINATED = 0, 1, 3, 143
 
@@ -48,10 +61,12 @@ class Payload:
         self._archive = archive
         self._outputs: Outputs | None = None
         self._runner: Any = None
+        self._unpacked: Path | None = None
         self._pid = os.getpid()
         #: Held while the end is being written: the cell's own, or that of a terminated job.
         self._ending = threading.Lock()
         self._begun = time.monotonic()
+        self._scratch = os.environ.get("_CONDOR_SCRATCH_DIR")  # before the notebook's variables
 
     def run(self) -> int:
         """Run the cell; returns the exit code.
@@ -67,6 +82,8 @@ class Payload:
         key = job.take_key(self._task)
         termination = Termination(self._terminate)
         environment.restore_import_path(job, self._archive)
+        if job.modules is not None:
+            self._install(job.modules)
         notes = [environment.enter_folder(job), environment.add_cloudpickle(self._archive)]
         shell, note = _choose_shell()
         self._start([*notes, note])
@@ -105,16 +122,18 @@ class Payload:
         """Run this task's items. The result file grows item by item: it counts once the end event tells
         its size."""
         try:
-            with self._result_file.open("wb") as file:
-                error = chunk.run(self._task, file)
-            written = result.describe(self._result_file, key)
+            with self._result_file.open("wb", buffering=0) as file:
+                writer = sealed.Writer(file)
+                error = chunk.run(self._task, writer)
+                signature = writer.seal(key)
+            written = result.describe(self._result_file, signature)
         except OSError as problem:
             raise self._no_result(problem) from problem
         except pickling.DependencyError as problem:
             raise PayloadError(f"The cell ran, but: {problem}") from problem
         failed = error is not None and not mapped.allow_failures
         with self._ending:
-            self.end("error" if failed else "ok", error if failed else None, written)
+            self.end("error" if failed else "ok", error if failed else None, written, chunk.frames)
         return CELL_FAILED if failed else OK
 
     def end(
@@ -129,7 +148,7 @@ class Payload:
             self._outputs.close()
         if self._runner is not None:
             self._runner.close()
-        usage = self._usage()
+        usage = used(time.monotonic() - self._begun, self._scratch)
         self._events.emit("end", status=status, error=error, result=written, usage=usage, frames=frames)
 
     def _start(self, notes: list[str | None]) -> None:
@@ -156,6 +175,15 @@ class Payload:
         stdin.refuse_input()
         return outputs
 
+    def _install(self, modules: Path) -> None:
+        try:
+            self._unpacked = shipped.install(modules)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise PayloadError(
+                f"The notebook's own modules, {modules}, can't be unpacked on the worker: {error}. "
+                "Check that there is space for temporary files, then run the cell again."
+            ) from error
+
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         result.load_inputs(job, namespace, self._loading)
         imports.import_submodules(job.source, namespace)
@@ -175,7 +203,7 @@ class Payload:
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
-        except (pickling.LoadError, pickling.DependencyError) as error:
+        except (unpickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
             raise PayloadError(
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)
@@ -216,17 +244,9 @@ class Payload:
         }
         with self._ending:
             self.end("terminated", error)
+            if self._unpacked is not None:
+                shutil.rmtree(str(self._unpacked), ignore_errors=True)
             os._exit(TERMINATED)
-
-    def _usage(self) -> dict[str, float]:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {
-            "wall": time.monotonic() - self._begun,
-            "cpu": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            "memory": own.ru_maxrss * unit,
-        }
 
 
 def _choose_shell() -> tuple[Any, str | None]:

@@ -63,6 +63,16 @@ def test_a_mistake_is_named_and_harms_nothing(
     assert kernel.run("survivor").value == "1"
 
 
+def test_what_cannot_be_written_to_the_spool_is_said_under_the_cell_s_own_number(kernel: Kernel) -> None:
+    kernel.run("import resource; big = bytes(20_000_000); limit = resource.getrlimit(resource.RLIMIT_FSIZE)")
+    kernel.run("resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, limit[1]))")
+    before = kernel.run("0").reply["execution_count"]
+    cell = kernel.run("%%batch\nlen(big)")
+    after = kernel.run("resource.setrlimit(resource.RLIMIT_FSIZE, limit)").reply["execution_count"]
+    assert cell.error.startswith("DeliveryFailed") and "File too large" in cell.error
+    assert [before, cell.reply["execution_count"], after] == [before, before + 1, before + 2]
+
+
 def test_an_error_of_ours_aborts_the_queue_as_any_error_does(kernel: Kernel) -> None:
     wrong, next_one = kernel.send("%%batch --memroy 1\n1"), kernel.send("print('no')")
     kernel.finish(next_one)

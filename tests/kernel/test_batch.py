@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import psutil
@@ -51,7 +53,7 @@ def test_outputs_names_and_value_come_back(kernel: Kernel) -> None:
         "pid, answer = os.getpid(), scaled(4)\n"
         "answer + 1"
     )
-    assert [content.get("name") for content in cell.of("stream")] == ["stdout", "stderr"]
+    assert [name for name, _ in groupby(cell.of("stream"), itemgetter("name"))] == ["stdout", "stderr"]
     assert cell.of("display_data")[1]["data"] == {"text/html": "<b>rich</b>"}
     assert cell.value == "41"
     result = kernel.run("import os\nanswer, pid != os.getpid()")
@@ -437,3 +439,23 @@ def test_a_job_whose_folder_is_gone_hurts_nobody(kernel: Kernel, site: Site, gat
 def test_a_comment_on_the_magic_s_line(kernel: Kernel) -> None:
     kernel.until_panel(kernel.run("%%batch --cpus 1   # or tag the cell\ncommented = 1"), "done")
     assert kernel.run("commented").value == "1"
+
+
+def test_a_dry_run_shows_the_job_and_submits_nothing(kernel: Kernel) -> None:
+    kernel.run("import threading\nlock = threading.Lock()\nshown_size = list(range(1000))\nwritten = []")
+    before = kernel.run("%jobs").text
+    cell = kernel.run("%%batch --dry-run --cpus 2\nwritten.append(len(shown_size)); dry = lock is None")
+    said = cell.text
+    assert cell.reply["status"] == "ok" and not cell.panel
+    assert said.startswith(
+        "Nothing was submitted. On Local, the cell would be 1 task.\nNames sent: shown_size ("
+    )
+    assert "lock can't travel: " in said and "Resources: --cpus 2." in said
+    assert "Names that come back: dry, written.\nNames whose objects it may change: written." in said
+    assert "job.json" in said and " -m " not in said and "Command:\n    /usr/bin/env" in said
+    assert kernel.run("%jobs").text == before and kernel.run("written").value == "[]"
+    assert kernel.run("dry").error.startswith("NameError")
+    mapped = kernel.run("%%batch --dry-run --map x=range(30)\ny = x")
+    assert " tasks for 30 items.\nNames sent: none." in mapped.text and "Commands:" in mapped.text
+    mistyped = kernel.run("%%batch --dry-run --backend Lokal\n1")
+    assert mistyped.error.startswith("UnknownBackend") and "Did you mean Local?" in mistyped.error

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Kernel, make_site
+from tests.harness import Gate, Kernel, make_site
+from tests.modules import modules_travel
 from tests.notebooks import MEETING, code, panel, run, texts, write
 from tests.pool import Pool
 
 
 @pytest.fixture(scope="module")
 def kernel(pool: Pool) -> Iterator[Kernel]:
-    with make_site(backend="HTCondor", options={"memory": "200MB"}) as site:
+    with make_site(backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0) as site:
         site.environment.update(pool.environ)
         folder = site.root / "notebooks"
         folder.mkdir()
@@ -59,6 +61,16 @@ def test_cells_hand_names_to_each_other_by_file_transfer(kernel: Kernel) -> None
     assert kernel.run("total, double(total[0])").value == "([21], 42)"
 
 
+def test_large_arrays_travel_as_files_of_their_own(kernel: Kernel) -> None:
+    kernel.run("import numpy as np\nlarge = np.arange(1_500_000.)\nview = large[1:]\nread = large[:-1]")
+    kernel.run("%%batch\nlarge[1] += 20\nbefore = float(read[2])")
+    last = kernel.run("%%batch\nother = large.copy()\nother[0] = view[0]")
+    kernel.until_panel(last, "done")
+    assert kernel.run("before, [float(x) for x in (view[0], read[1], *other[:3])]").value == (
+        "(2.0, [21.0, 21.0, 21.0, 21.0, 2.0])"
+    )
+
+
 def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kernel, pool: Pool) -> None:
     kernel.run("%batch --cpus 1")
     cell = kernel.run("%%batch --memory 300MB --runtime 20min --disk 50MB\nimport time; time.sleep(600)")
@@ -71,6 +83,26 @@ def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kerne
     kernel.run(f"%kill {cell.job}")
     kernel.until_panel(cell, "killed")
     assert pool.run("condor_q", cluster, "-af", "JobStatus").strip() == ""
+
+
+def test_a_dry_run_shows_the_very_description_that_is_submitted(kernel: Kernel) -> None:
+    code = "--map x=range(12) --memory 321MB --requirements 'Memory > 100'\nrehearsed = x"
+    shown = kernel.run(f"%%batch --dry-run {code}").text.partition("Submit description:\n")[2].splitlines()
+    cell = kernel.run(f"%%batch {code}")
+    kernel.until_panel(cell, "done")
+    (saved,) = (
+        json.loads(path.read_text())
+        for path in kernel.site.state.rglob("condor.json")
+        if f"ganga-kernel {cell.job}\\" in path.read_text()
+    )
+    lines = {name: value for name, _, value in (line.strip().partition(" = ") for line in shown)}
+    folder, token = saved["description"]["initialdir"], saved["description"]["MY.GangaKernelJob"].strip('"')
+    other = Path(lines["initialdir"]).name
+    for name, value in saved["description"].items():
+        assert lines[name].replace(other, token) == value.replace(f"kernel {cell.job}", "kernel N"), name
+    assert folder.endswith(token)
+    queue = ["queue task from (", *map(str, range(9)), "… (2 more)", "11", ")"]
+    assert [line.strip() for line in shown[-13:]] == queue
 
 
 def test_output_streams_while_the_job_runs(kernel: Kernel) -> None:
@@ -100,12 +132,55 @@ def test_a_held_job_says_why(kernel: Kernel, pool: Pool) -> None:
     kernel.until_panel(cell, "killed")
 
 
+def test_a_job_is_held_given_more_memory_and_released(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    cell = kernel.run(f"%%batch\n{gate.code}print('went on'); spared = 1")
+    kernel.until_panel(cell, "running")
+    assert kernel.run(f"%hold {cell.job}").text == f"Job {cell.job}: put on hold\n"
+    kernel.until_panel(cell, "held")
+    assert f"Somebody put it on hold with %hold or condor_hold. %release {cell.job} lets" in cell.panel
+    shown = kernel.run(f"%job {cell.job} --memory 222MB --runtime 3h")
+    assert shown.text.startswith(f"Job {cell.job}: --memory 222MB --runtime 10800 from its next start on.")
+    asked = pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory", "AllowedJobDuration")
+    assert asked.split() == ["222", "10800"]
+    gate.open()
+    kernel.run(f"%release {cell.job}")
+    assert kernel.run("spared").value == "1"
+    kernel.until_panel(cell, "done")
+    assert kernel.run(f"%release {cell.job}").error.startswith(
+        f"BackendError: Job {cell.job} has ended: done."
+    )
+
+
+def test_jobs_that_fit_nowhere_say_why_until_they_fit(kernel: Kernel) -> None:
+    large = kernel.run("%%batch --memory 500GB\nlarge = 1")
+    foreign = kernel.run("%%batch --requirements 'Arch == \"SPARC\"'\nforeign = 1")
+    kernel.listen(lambda: "largest has" in large.panel and "SPARC" in foreign.panel)
+    assert ": queued (" in large.panel and ": queued (" in foreign.panel
+    assert "No slot of the pool has the 500GB of memory that it asks for: the largest has" in large.panel
+    assert f"Ask for less: %job {large.job} --memory " in large.panel
+    assert 'meets Arch == "SPARC", which it requires.' in foreign.panel
+    kernel.run(f"%job {large.job} --memory 200MB")
+    assert kernel.run("large").value == "1"
+    kernel.until_panel(large, "done")
+    assert "largest has" not in large.panel
+    kernel.run(f"%kill {foreign.job}")
+    kernel.until_panel(foreign, "killed")
+
+
+def test_a_job_that_runs_for_too_long_says_so(kernel: Kernel) -> None:
+    cell = kernel.run("%%batch --runtime 1s\nimport time; time.sleep(600)")
+    kernel.until_panel(cell, "held")
+    assert "It took longer, its file transfers included, than it was allowed to." in cell.panel
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+
+
 def test_a_job_removed_behind_our_back_is_lost_with_a_reason(kernel: Kernel, pool: Pool) -> None:
     cell = kernel.run("%%batch\nimport time; time.sleep(600); away = 1")
     kernel.until_panel(cell, "running")
     pool.run("condor_rm", _cluster(cell.panel))
     kernel.until_panel(cell, "lost")
-    assert "removed" in cell.panel or "condor_rm" in cell.panel
+    assert "Somebody removed it from HTCondor's queue with condor_rm. HTCondor says: via" in cell.panel
     assert kernel.run("away").error.startswith("JobLost")
 
 
@@ -145,12 +220,23 @@ def test_the_job_goes_on_while_the_broker_is_away(kernel: Kernel) -> None:
 
 
 def test_a_requirement_that_doesn_t_parse_is_refused_and_hurts_nobody(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch --requirements '((('\nrefused = 1")
-    kernel.until_panel(cell, "refused")
-    assert "requirements" in cell.panel.lower()
-    assert kernel.run("refused").error.startswith("JobRefused")
+    cell = kernel.run("%%batch --requirements 'Memory > (100'\nrefused = 1")
+    assert "--requirements is no ClassAd expression: Memory > (100\nIt misses 1 closing" in cell.error
+    assert kernel.run("refused").error.startswith("NameError")
     kernel.batch("fine = 1")
     assert kernel.run("fine").value == "1"
+
+
+def test_submit_commands_reach_the_queue(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    kernel.run('%batch --set +Colour="red" --set +Site=1')
+    cell = kernel.run(f'%%batch --set +Colour="dark blue" --set priority=7\n{gate.code}coloured = 1')
+    kernel.run("%batch --set +Colour=undefined")
+    kernel.until_panel(cell, "running")
+    said = pool.run("condor_q", _cluster(cell.panel), "-af:j", "Colour", "Site", "JobPrio")
+    assert said.split(maxsplit=1)[1].strip() == "dark blue 1 7"
+    gate.open()
+    kernel.until_panel(cell, "done")
+    assert "--log has" not in kernel.run("%%batch --set log=/dev/null\nworse = 1").error
 
 
 def test_without_a_browser_tagged_cells_run_side_by_side_in_the_pool(kernel: Kernel) -> None:
@@ -187,3 +273,61 @@ def test_a_failed_task_of_a_map_delivers_its_good_items(kernel: Kernel) -> None:
     kernel.until_panel(cell, "failed")
     assert "4 of 5 items done, 1 failed" in cell.panel
     assert "items of job" in kernel.run("worse").error
+
+
+def test_a_job_is_run_again_with_more_memory(kernel: Kernel, pool: Pool) -> None:
+    kernel.run("base = 20")
+    code = "import os\nif not os.path.exists('enough'): os.kill(os.getpid(), 9)\nbase += 1"
+    first = kernel.batch(code, "lost")
+    kernel.run("base = 30")  # which the job was submitted without
+    (kernel.folder / "enough").touch()
+    again = kernel.run(f"%resubmit {first.job} --memory 333MB")
+    assert kernel.run("base").value == "21"
+    kernel.until_panel(again, "done")
+    asked = ("condor_history", _cluster(again.panel), "-limit", "1", "-af", "RequestMemory")
+    kernel.listen(lambda: pool.run(*asked).strip() == "333")
+
+
+def test_a_task_that_crashed_runs_again_and_one_that_failed_does_not(kernel: Kernel) -> None:
+    kernel.run("import os, pathlib; been = os.path.abspath('been')")
+    cell = kernel.run(
+        "%%batch --retries 1\nhere = pathlib.Path(been)\nfirst = not here.exists()\nhere.touch()\n"
+        "if first: os.kill(os.getpid(), 9)\nrevived = 1"
+    )
+    kernel.until_panel(cell, "done")
+    assert "Attempt 2, since attempt 1 ended without a word from the cell. It was killed (SIG" in cell.panel
+    assert kernel.run("revived").value == "1"
+    cell = kernel.run("%%batch --retries 1\n1 / 0")
+    kernel.until_panel(cell, "failed")
+    assert "Attempt" not in cell.panel and "attempt" not in cell.panel
+
+
+def test_a_crash_after_the_cell_s_end_starts_nothing_anew(kernel: Kernel, pool: Pool) -> None:
+    crash = "import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))\n"
+    cell = kernel.run(f"%%batch --retries 99\n{crash}crashed = 1")
+    kernel.until_panel(cell, "done")
+    kernel.listen(lambda: pool.run("condor_q", _cluster(cell.panel), "-af", "JobStatus").strip() == "")
+    assert kernel.run("crashed").value == "1"
+
+
+def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    policy = (
+        "--set 'periodic_hold=JobStatus == 2 && RequestMemory < 300' "
+        "--set 'periodic_hold_reason=\"memory usage exceeded request_memory\"'"
+    )
+    cell = kernel.run(f"%%batch --memory 200MB --retry-memory 2x {policy}\n{gate.code}grown = 1")
+    kernel.listen(lambda: "Attempt 2 with 400MB, after it used more memory than 200MB." in cell.panel)
+    kernel.until_panel(cell, "running")
+    assert pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory").strip() == "400"
+    gate.open()
+    assert kernel.run("grown").value == "1"
+    kernel.until_panel(cell, "done")
+    table = [line.split() for line in kernel.run(f"%logs {cell.job}").text.splitlines() if "  " in line]
+    assert ["used", "asked"] in table and any(
+        row[0] == "memory" and row[-2:] == ["400", "MB"] for row in table
+    )
+    assert any(row[0] == "disk" for row in table if row)
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)

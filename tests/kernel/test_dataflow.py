@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Kernel, Site
+from tests.modules import modules_travel
 
 
 class Gate:
@@ -229,3 +230,57 @@ def test_a_part_that_a_job_took_is_the_notebook_s_own(kernel: Kernel, gate: Gate
     kernel.run("table['rows'].append(2)\nother = table.pop('rows')")
     gate.open()
     assert kernel.run("rows is other, rows").value == "(True, [1, 2])"
+
+
+def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
+    modules_travel(kernel, gate)
+    (kernel.folder / "lone_helper.py").write_text("BY = 5\ndef by(): return -BY\n")
+    cell = kernel.batch("import lone_helper\nedited = lone_helper.by()")
+    assert "lone_helper was edited after it was imported here: the job runs its file as it is" in cell.panel
+    assert kernel.run("edited").value == "-5"
+
+
+def test_what_can_t_be_made_anew_here_hurts_no_other_name(kernel: Kernel) -> None:
+    kernel.run(
+        "import os\nhome = os.getpid()\n"
+        "def to_device():\n    if os.getpid() == home: raise RuntimeError('no device')\n    return Tensor()\n"
+        "class Tensor:\n    def __reduce__(self): return to_device, ()"
+    )
+    cell = kernel.batch("tensor, beside = Tensor(), [5]")
+    kernel.run("pass")
+    assert "tensor could not come back: it can't be made anew here: RuntimeError: no device" in cell.panel
+    assert kernel.run("beside").value == "[5]"
+    assert kernel.run("tensor.x").error.startswith(
+        "UnavailableError: tensor is unavailable here: it can't be"
+    )
+
+
+def fails_once(folder: Path) -> str:
+    """Code that fails until there is a file in the folder."""
+    return f"import os\nassert os.path.exists({str(folder / 'mended')!r})\n"
+
+
+def test_a_job_and_those_that_were_skipped_for_it_are_run_again(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("start = ['old']")
+    first = kernel.run(f"%%batch\n{fails_once(tmp_path)}start = ['new']")
+    second = kernel.run("%%batch\nkeep = [start]")
+    kernel.until_panel(second, "skipped")
+    (tmp_path / "mended").touch()
+    kernel.run(f"%resubmit {first.job}")
+    kernel.run(f"%resubmit {second.job}")
+    assert kernel.run("keep, start, keep[0] is start").value == "([['new']], ['new'], True)"
+
+
+def test_a_job_that_is_run_again_twice_refers_to_what_it_was_sent(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("src = ['sent']; other = 'old'")
+    first = kernel.batch(f"{fails_once(tmp_path)}held_on = [src]\nif not src: other = 'new'", "failed")
+    kernel.run("src = ['rebound']")
+    kernel.until_panel(kernel.run(f"%resubmit {first.job}"), "failed")
+    dry = kernel.run("%%batch --dry-run\nheld_on")
+    assert dry.error.startswith("CellError: The cell reads a name that a failed job was to bind")
+    (tmp_path / "mended").touch()
+    again = kernel.run(f"%resubmit {first.job}")
+    assert kernel.run("held_on, other").value == "([['sent']], 'old')"
+    assert kernel.run(f"%resubmit {again.job} --failed").error.startswith(
+        f"BackendError: Job {again.job} is done"
+    )

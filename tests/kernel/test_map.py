@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -216,3 +217,79 @@ def test_local_tasks_take_turns_with_other_jobs(kernel: Kernel, gate: Gate) -> N
     for one in (first, cell, behind):
         kernel.until_panel(one, "done")
     assert kernel.run("turn, behind").value == "([0, 1, 2], 1)"
+
+
+def test_what_failed_of_a_map_is_run_again_and_completes_it(kernel: Kernel, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    code = (
+        f"import os\nprint('item', x)\nif x % 4 == 2 and not os.path.exists({str(mended / 'now')!r}): 1 / 0\n"
+        "if x == 5: os.makedirs(PLACE, exist_ok=True)\nwhole = x * x\nwhole"
+    )
+    kernel.run(f"PLACE = {str(mended)!r}")
+    cell = mapped(kernel, "--map x=range(8)", code, "failed")
+    assert f"%resubmit {cell.job} --failed" in kernel.run("whole").error
+    (mended / "now").touch()
+    again = kernel.send(f"%resubmit {cell.job} --failed")
+    late = kernel.send("whole, Out[-1 + len(In) - 1]")
+    kernel.finish(late)
+    assert again.reply["status"] == "ok", again.error
+    assert late.value == f"({[x * x for x in range(8)]}, {[x * x for x in range(8)]})"
+    assert "2 of 2 items done" in again.panel and f"2 of 8 items of job {cell.job} once more" in again.panel
+    assert [line for line in items_of(kernel, again) if line.startswith("Item")] == ["Item 2", "Item 6"]
+    assert kernel.run(f"%resubmit {again.job}").error.startswith(f"BackendError: Job {again.job} is done")
+
+
+def test_allowed_failures_can_be_run_again_too_and_twice(kernel: Kernel, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    code = f"import os\nif x: os.stat(f'{there}/{{x}}')\nfound = x"
+    first = mapped(kernel, "--allow-failures --map x=range(3)", code)
+    assert "FileNotFoundError" in str(kernel.run("found").value)
+    (there / "2").touch()
+    second = kernel.run(f"%resubmit {first.job} --failed")
+    kernel.until_panel(second, "done")
+    assert "FileNotFoundError" in str(kernel.run("found[1]").value)
+    assert kernel.run("found[::2]").value == "[0, 2]"
+    (there / "1").touch()
+    kernel.run(f"%resubmit {second.job} --failed")
+    assert kernel.run("found").value == "[0, 1, 2]"
+
+
+def test_values_are_merged_in_item_order_with_none_of_those_that_failed(kernel: Kernel) -> None:
+    kernel.run("def joined(a, b): return f'({a}{b})'")
+    cell = mapped(
+        kernel,
+        "--map x=range(5) --merge text=joined --merge total=+ --merge most=max --allow-failures",
+        "if x == 1: 1 / 0\ntext, total, most, each = str(x), x, -x, x",
+    )
+    assert not cell.error
+    assert kernel.run("text, total, most").value == "('(((02)3)4)', 9, 0)"
+    assert (
+        kernel.run("[type(one).__name__ for one in each]").value
+        == "['int', 'ZeroDivisionError', 'int', 'int', 'int']"
+    )
+
+
+def test_what_is_run_again_is_merged_as_it_was_asked_for(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("def combine(a, b): return a + b")
+    code = f"import os\nif x == 2: assert os.path.exists({str(tmp_path / 'mended')!r})\nsummed = str(x)"
+    failed = mapped(kernel, "--map x=range(4) --merge summed=combine", code, "failed")
+    kernel.run("del combine")
+    (tmp_path / "mended").touch()
+    kernel.run(f"%resubmit {failed.job} --failed")
+    assert kernel.run("summed").value == "'0123'"
+
+
+def test_a_merge_that_can_t_be_is_an_error(kernel: Kernel) -> None:
+    for line, error in [
+        ("--merge y=max", "OptionError: --merge y=max is for a map"),
+        ("--map x=[1] --merge z=max", "OptionError: --merge z=max: the cell doesn't bind z."),
+        ("--map x=[1] --merge y=missing", "NameError: name 'missing' is not defined"),
+        ("--map x=[1] --merge y=3", "MapError: --merge y=3 gives no function, but 3."),
+    ]:
+        cell = kernel.run(f"%%batch {line}\ny = x")
+        assert cell.error.startswith(error) and not cell.panel
+    failing = mapped(kernel, "--map x=[1,2] --merge unmerged=sum", "unmerged = x")
+    kernel.listen(lambda: failing.error)
+    assert "--merge unmerged failed at item 1: TypeError" in failing.error
+    assert kernel.run("unmerged").error.startswith("ResultRefused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from ganga_kernel.broker import backends
 from ganga_kernel.broker import lease as leases
+from ganga_kernel.broker.again import repeated
 from ganga_kernel.broker.attaching import REFUSED, attaches
 from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
@@ -25,7 +27,7 @@ from ganga_kernel.broker.stream import EventStream
 from ganga_kernel.broker.summary import error_of, job_state, results, summary
 from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
 from ganga_kernel.broker.watching import Watching
-from ganga_kernel.errors import BrokerElsewhere, BrokerUnavailable
+from ganga_kernel.errors import BackendError, BrokerElsewhere, BrokerUnavailable
 from ganga_kernel.states import STATES
 from tests.jobs import new_job
 
@@ -75,6 +77,17 @@ def test_a_stream_that_began_anew_and_is_longer_already_is_recognised(tmp_path: 
     assert again and [event["seq"] for event in events] == [0, 1, 2]
 
 
+def test_a_stream_that_began_anew_and_is_just_as_long_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    stream = EventStream(path)
+    path.write_bytes(line(1, 0, text="x" * 200))
+    stream.read()
+    path.write_bytes(line(2, 0, text="x" * 200))
+    os.utime(path, ns=(0, 0))  # the two may be within one tick of the disk's clock
+    again, events = stream.read()
+    assert again and [event["attempt"] for event in events] == [2]
+
+
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "0.events"
     path.write_bytes(b"Segmentation fault\n" + line(1, 0) + b"[1]\n")
@@ -98,7 +111,7 @@ def task(**values: Any) -> dict[str, Any]:
     return {
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
-        "usage": None, "notes": [], "items_done": 0, "items_failed": 0, **values,
+        "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, **values,
     }  # fmt: skip
 
 
@@ -191,7 +204,7 @@ def test_items_are_counted_and_a_task_with_failed_ones_delivers_the_others() -> 
 
 def map_job(allow_failures: bool = False, **values: Any) -> dict[str, Any]:
     """A map of five items in two tasks, as a client submits it."""
-    mapped = {"chunks": [[0, 3], [3, 5]], "allow_failures": allow_failures}
+    mapped = {"only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "allow_failures": allow_failures}
     return {**new_job("m"), "map": mapped, **values}
 
 
@@ -206,14 +219,24 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     store.change_task(number, 0, state="failed", items_done=2, items_failed=1, result=result, error=error)
     running = summary(store.job(number) or {})
     assert (running["state"], running["items"]["done"], running["items"]["failed"]) == ("accepted", 2, 1)
+    with pytest.raises(BackendError, match="has not ended"):
+        repeated(store.job(number) or {}, [1], True, {}, slots=2)
     store.change_task(number, 1, state="lost", items_done=1, items_failed=1, reason="It crashed.")
     job = store.job(number) or {}
     told = summary(job)
     assert told["state"] == state
     assert told["items"] == {
         "total": 5, "done": 2, "failed": 3, "failures": [{"item": 1, "ename": "E", "evalue": "e"}],
-        "lost": [{"from": 3, "to": 4, "state": "lost", "why": "It crashed."}],
+        "lost": [{"items": "3 to 4", "state": "lost", "why": "It crashed."}], "of": 5,
     }  # fmt: skip
+    again = repeated(job, store.failed_items(number), True, {"memory": 7}, slots=2)
+    assert (again["map"]["only"], again["map"]["chunks"], again["tasks"]) == ([1, 3, 4], [[0, 1], [1, 3]], 2)
+    assert again["resources"] == {**job["resources"], "memory": 7} and again["replaces"] == job["token"]
+    if allowed:
+        with pytest.raises(BackendError, match=f"Job {number} is done"):
+            repeated(job, [], False, {}, slots=2)
+    else:
+        assert repeated(job, [], False, {}, slots=2)["map"]["only"] is None
     assert [one["result"] for one in results(job)] == [result, None]
     assert (results(job)[1]["ename"], results(job)[1]["evalue"]) == ("JobLost", "It crashed.")
     said = error_of(told)
@@ -240,7 +263,12 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
     store = Store(tmp_path / "jobs.sqlite")
     chunks = [[n, n + 1] for n in range(200)]
     number = store.add(
-        map_job(folder=str(tmp_path), backend="Slurm", tasks=200, map={"chunks": chunks, "allow_failures": 0})
+        map_job(
+            folder=str(tmp_path),
+            backend="Slurm",
+            tasks=200,
+            map={"only": None, "count": 200, "chunks": chunks, "allow_failures": 0},
+        )
     )
     for n in range(200):
         start = line(1, 0, event="start", host="wn")
@@ -249,7 +277,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
         )
     (tmp_path / "0.result").write_bytes(b"12345")
     over: list[dict[str, Any]] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, over.append)
+    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None)
     job = store.job(number)
     assert job is not None
     watching.add(job, ["completed"] * 2)

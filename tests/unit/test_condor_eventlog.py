@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ganga_kernel.condor import eventlog
 from ganga_kernel.condor.eventlog import NOTE, EventLog, Observation, observe, reduce
 
 # As HTCondor 25.14 writes it: started, vacated, started again after its shadow was killed, done.
@@ -121,6 +122,17 @@ def test_half_an_event_is_left_for_later(log: Path) -> None:
     assert reader.read() == []
     log.write_text(LOG)
     assert [each.state for each in reader.read()] == STATES[-1:]
+
+
+def test_half_an_event_alone_is_not_given_to_the_library_which_would_sleep(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        raise AssertionError("the library was asked")
+
+    log.write_text(LOG[: LOG.index("...\n")])
+    monkeypatch.setattr(eventlog, "load_bindings", load)
+    assert EventLog(log).read() == []
 
 
 def test_a_log_that_shrank_is_another_log(log: Path) -> None:

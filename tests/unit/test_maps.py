@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganga_kernel import maps
-from ganga_kernel.bridge.mapped import chunks
 from ganga_kernel.errors import OptionError
+from ganga_kernel.maps import chunks
 from ganga_kernel.options import Options, for_many, from_line, from_mapping
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganga_kernel.payload import parts, pickling
+from ganga_kernel.payload import parts, pickling, unpickling
 
 
 class Plain:
@@ -35,7 +35,7 @@ def elsewhere(value: Any) -> Any:
     pickling.dump_namespace({"x": value}, ["x"], file)
     file.seek(0)
     there: dict[str, Any] = {"__name__": "__main__"}
-    pickling.load_namespace(file, there)
+    unpickling.load_namespace(file, there)
     return there["x"]
 
 
@@ -81,6 +81,10 @@ def _counted(text: str) -> Any:
     [
         ([1], [2, 3], list), ({"a": 1}, {"b": 2}, dict), ({1}, {2}, set),
         (bytearray(b"a"), bytearray(b"bc"), bytes), (np.zeros(2), np.ones(2), np.ndarray.tolist),
+        (np.zeros((2, 3)), np.arange(6.0).reshape(3, 2).T, np.ndarray.tolist),
+        (np.zeros(6)[::2], np.arange(6.0)[1::2], np.ndarray.tolist),
+        (np.zeros(1, "M8[D]"), np.array(["2026-01-02"], "M8[D]"), np.ndarray.tolist),
+        (np.array(["a"], object), np.array([[1]], object)[0], np.ndarray.tolist),
         (Plain(a=1, gone=2), Plain(a=3), vars), (_with(Slots(), a=1, b=2), _with(Slots(), b=3), lambda v: (
             hasattr(v, "a"), v.b)),
         (pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1, 2]}), pd.DataFrame.to_json),

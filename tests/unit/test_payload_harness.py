@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganga_kernel.payload import archive, parts, pickling
+from ganga_kernel.payload import archive, parts, pickling, sealed, unpickling
 from ganga_kernel.payload import result as payload_result
 
 EMPTY = {"__name__": "__main__"}
@@ -62,10 +62,10 @@ class Result:
     def names(self, namespace: dict[str, Any] | None = None) -> dict[str, Any]:
         """The names that came back, loaded."""
         namespace = dict(EMPTY) if namespace is None else namespace
-        path, contents = self.folder / "0.result", list[Any]()
-        known = payload_result.Known(path, namespace, {})
-        with path.open("rb") as file:
-            found = dict(pickling.load_pairs(file, namespace, known, contents))
+        with (self.folder / "0.result").open("rb") as file:
+            reader = sealed.Reader(file, self.key, self.end["result"]["signature"])
+            known = payload_result.Known(reader, namespace, {})
+            found, contents = unpickling.load_all(reader.stream, namespace, known, reader.fetch)
         for key, content in contents:
             if key in known:
                 parts.replace(known[key], content)
@@ -88,6 +88,7 @@ def prepare(
         "source": source,
         "execution_count": 7,
         "namespace": str(folder / "namespace.pkl"),
+        "modules": None,
         "key": str(folder / "key"),
         "directory": str(folder),
         "environ": {},
@@ -157,4 +158,4 @@ def test_thin_path(tmp_path: Path) -> None:
     written = result.end["result"]
     file = tmp_path / written["file"]
     assert written["file"] == "0.result" and written["size"] == file.stat().st_size
-    assert pickling.verify(file, result.key, written["signature"])
+    assert sealed.verify(file, result.key, written["signature"])

@@ -250,7 +250,7 @@ def test_sigterm_of_a_child_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    process = start(tmp_path, "print('begun')\nimport time\ntime.sleep(60)", "begun")
+    process = start(tmp_path, "import time\nprint('begun')\ntime.sleep(60)", "begun")
     process.send_signal(signal.SIGINT)
     result = finish(process, tmp_path)
     assert result.code == 1 and result.end["error"]["ename"] == "KeyboardInterrupt"

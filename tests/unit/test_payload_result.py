@@ -305,10 +305,15 @@ def test_module_that_the_worker_lacks_is_named(tmp_path: Path) -> None:
     only_here = types.ModuleType("only_here")
     only_here.__file__ = "only_here.py"
     sys.modules["only_here"] = only_here
-    result = run_cell(tmp_path, "1", {"data": only_here})
+    cell = "print(also)\ndata.x"
+    result = run_cell(tmp_path, cell, {"data": only_here, "also": [1, {"kept": (2,)}]})
     del sys.modules["only_here"]
-    assert result.code == 3
-    assert "the value of data can't be unpickled: ModuleNotFoundError" in (result.end["error"]["evalue"])
+    assert result.code == 1 and result.text() == "[1, {'kept': (2,)}]\n"
+    said = result.end["error"]["evalue"]
+    assert said.startswith(
+        "data is unavailable here: it can't be made anew here: ModuleNotFoundError: No module"
+    )
+    assert f"see that {sys.executable} has the packages of the notebook's environment" in said
 
 
 def after(folder: Path, *cells: str) -> dict[str, Any]:

@@ -116,3 +116,10 @@ def test_a_name_that_a_job_brought_and_another_is_changing_still_identifies_the_
         namespace, {"rows"}, [["second", ["rows"], []]], {"rows": [1]}, "m = len(rows)", set()
     )
     assert found.keys() == {"inputs"}
+
+
+def test_what_was_set_in_a_module_counts() -> None:
+    def compared(**values: Any) -> Any:
+        return inputs.compared({}, set(), [], {}, "", set(), {"helper": values})["inputs"]
+
+    assert compared(x={1, 2}) == compared(x={2, 1}) != compared(x={1}) != compared(y={1})
