@@ -23,6 +23,14 @@ _ATOMS = (
     type(None), bool, int, float, complex, str, bytes, range, type, types.ModuleType,
     types.BuiltinFunctionType, types.CodeType,
 )  # fmt: skip
+#: The commonest of them, which are told without asking for a base class.
+_COMMON = frozenset((type(None), bool, int, float, str, bytes))
+#: What the commonest containers hold: they have no attributes that could hold more.
+_ITEMS: dict[type, Callable[[Any], list[Any]]] = {
+    list: list,
+    tuple: list,
+    dict: lambda value: [part for pair in value.items() for part in pair],
+}
 #: Methods by which a class says how it is pickled.
 _PICKLED = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 _DICTS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
@@ -48,23 +56,25 @@ def behind(value: Any) -> list[Any]:
 
 def _walk(value: Any, all_of_them: bool) -> Iterator[Any]:
     seen: dict[int, Any] = {}
-    todo = [value]
+    todo = [] if isinstance(value, _ATOMS) else [value]
     while todo and len(seen) < _MOST:
         one = todo.pop()
-        if isinstance(one, _ATOMS) or id(one) in seen:
+        if id(one) in seen:
             continue
         seen[id(one)] = one  # alive, so that no other object takes its identity
         yield one
-        inner = list(_inside(one, all_of_them))
+        items = _ITEMS.get(type(one))
+        inner = list(_inside(one, all_of_them)) if items is None else items(one)
         if len(inner) <= _MOST:
-            todo += reversed(inner)
+            todo += [
+                part for part in reversed(inner) if type(part) not in _COMMON and not isinstance(part, _ATOMS)
+            ]
 
 
 def _inside(value: Any, all_of_them: bool) -> Iterator[Any]:
     kind = type(value)
-    if kind in (list, tuple, collections.deque) or (
-        all_of_them and isinstance(value, (set, frozenset, list))
-    ):
+    in_order = kind is collections.deque or (isinstance(value, tuple) and _is_plain(kind))
+    if in_order or (all_of_them and isinstance(value, (tuple, set, frozenset, list))):
         yield from value
     elif kind in _DICTS or (all_of_them and isinstance(value, dict)):
         for key, item in dict.items(value):
@@ -123,7 +133,7 @@ def content(value: Any) -> Any:
     kind = type(value)
     if kind is list:
         return value[:]
-    if kind in (tuple, frozenset):
+    if isinstance(value, (tuple, frozenset)):
         return None  # it is what it was, even if what it holds has changed
     if kind in (dict, set):
         return value.copy()
@@ -184,7 +194,7 @@ def replace(value: Any, new: Any) -> None:
         value.bit_generator.state = new
     elif kind is bytearray:
         value[:] = new
-    elif kind in (tuple, frozenset):
+    elif isinstance(value, (tuple, frozenset)):
         return
     elif is_array(value):
         numbers, order = new
@@ -234,7 +244,7 @@ def shell(value: Any) -> Any:
     if kind in _EMPTY:
         return Made(kind)
     made_empty = (
-        kind not in (tuple, frozenset)
+        not isinstance(value, (tuple, frozenset))
         and kind is not types.FunctionType
         and not _is_generator(value)
         and kind not in _DICTS

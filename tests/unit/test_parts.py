@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import types
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,20 @@ class Slots:
     __slots__ = ("a", "b")
 
 
+class Pair(NamedTuple):
+    """A tuple with names, whose items are parts."""
+
+    left: Any
+    right: Any
+
+
+class Odd(tuple):  # type: ignore[type-arg]
+    """A tuple that is pickled in its own way."""
+
+    def __reduce__(self) -> Any:
+        return Odd, (list(self),)
+
+
 def elsewhere(value: Any) -> Any:
     """The value as another process has it."""
     file = io.BytesIO()
@@ -45,6 +59,7 @@ _VALUES = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=4).map(tuple),
+        st.builds(Pair, inner, inner),
         st.lists(inner, max_size=3).map(collections.deque),
         st.dictionaries(st.text(max_size=2), inner, max_size=4),
         st.dictionaries(st.text(max_size=2), inner, max_size=2).map(collections.OrderedDict),
@@ -125,5 +140,6 @@ def test_a_large_value_has_many_parts_but_not_all() -> None:
 
 def test_what_is_behind_a_value_but_has_no_number() -> None:
     shared = np.zeros(4)
+    assert parts.behind(Odd([shared]))[1] is shared
     assert shared is parts.behind(shared[1:])[1]
     assert [type(one) for one in parts.parts(shared[1:])] == [np.ndarray]
