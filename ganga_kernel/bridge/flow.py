@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import readers, syntax
+from . import placeholders, reach, readers, syntax
 from .called import Calls
 from .placeholders import Pending
-from .world import NONE, Label, Labels, Unit
+from .world import EXPRESSION, NONE, Label, Labels, TooMuch, Unit
 
 #: Rounds after which the analysis gives up, and takes all to share and change all.
 _ROUNDS = 50
@@ -61,10 +61,24 @@ def flow(
         mutates = frozenset(one for one in found.changed if isinstance(one, str) and found.counts(one))
         atoms = frozenset(name for name, value in cell.env.items() if not value)
         return Flow(mutates, frozenset(found.bound), _links(found, binds), atoms)
-    mutates = frozenset(name for name in reads if name in namespace and found.counts(name))
-    everything = mutates | frozenset(binds)
+    reached = _reached(reads, namespace)
+    mutates = frozenset(name for name in reached if found.counts(name))
+    bound = frozenset(found.bound).union(*(unit.shared for unit in found.units.values()))
+    everything = mutates | frozenset(binds) | bound
     links = dict.fromkeys(everything, everything)
-    return Flow(mutates, frozenset(found.bound), links, frozenset())
+    return Flow(mutates, bound, links, frozenset())
+
+
+def _reached(reads: Iterable[str], namespace: dict[str, Any]) -> set[str]:
+    """All names that a cell may use, whatever it does with them."""
+    names: set[str] = set(reads)
+    while True:
+        reached = reach.closure(names, namespace)
+        pending = [value for name in reached if type(value := namespace[name]) is Pending]
+        behind = {name for one in pending for at in placeholders.sources(one) for name in at._ganga_behind}
+        if behind & namespace.keys() <= reached:
+            return reached
+        names |= behind
 
 
 def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -74,7 +88,9 @@ def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
         value = reach.get(name, NONE) | found.reach(env.get(name, ()))
         reach[name] = frozenset(one for one in value if not isinstance(one, str) or found.counts(one))
     links = {
-        name: frozenset(other for other, theirs in reach.items() if other != name and mine & theirs)
+        name: frozenset(
+            other for other, theirs in reach.items() if other != name and not mine.isdisjoint(theirs)
+        )
         for name, mine in reach.items()
     }
     kept = {name for name in env.keys() & links.keys() if name in found.reach(env[name])}
@@ -86,13 +102,16 @@ class _Analysis(Calls):
 
     def complete(self) -> bool:
         """Take in what all code does that may run, until there is nothing new; whether it came to that."""
-        for _ in range(_ROUNDS):
-            before = self.size()
-            for unit in list(self.units.values()):
-                if unit.runs:
-                    self.run(unit)
-            if self.size() == before:
-                return True
+        try:
+            for _ in range(_ROUNDS):
+                before = self.size()
+                for unit in list(self.units.values()):
+                    if unit.runs:
+                        self.run(unit)
+                if self.size() == before:
+                    return True
+        except (TooMuch, RecursionError):  # there is very much of it, or it is nested very deeply
+            return False
         return False
 
     def run(self, unit: Unit) -> None:
@@ -230,6 +249,9 @@ class _Analysis(Calls):
 
     def value(self, node: ast.expr, unit: Unit) -> Labels:
         """What an expression may be."""
+        if isinstance(node, ast.Constant):
+            return NONE
+        self._spend(EXPRESSION)
         if isinstance(node, ast.Name):
             return self.look_up(node.id, unit)
         if isinstance(node, ast.Call):
@@ -276,7 +298,7 @@ class _Analysis(Calls):
             return NONE
         if isinstance(node, (ast.BoolOp, ast.Slice)):
             return together
-        if isinstance(node, (ast.Constant, ast.JoinedStr)):
+        if isinstance(node, ast.JoinedStr):
             return NONE
         return self.make(node)
 

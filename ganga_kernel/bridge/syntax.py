@@ -59,7 +59,7 @@ def _count(code: types.CodeType) -> int:
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=100)
+@functools.lru_cache(maxsize=1000)
 def makers(tree: ast.Module) -> dict[str, list[ast.AST]]:
     """By name, the statements and targets that may bind it, in whatever scope."""
     found: dict[str, list[ast.AST]] = {}

@@ -25,6 +25,16 @@ _ATOMS = (
 )  # fmt: skip
 
 
+#: What an analysis may cost: elements of sets that it goes through, some 20 ns each, and for each
+#: expression as much as a hundred of them.
+_WORK = 20_000_000
+EXPRESSION = 100
+
+
+class TooMuch(Exception):
+    """The analysis would take too long."""
+
+
 @dataclass(eq=False)
 class Unit:
     """The cell, or a function: what its names may be, and what it returns.
@@ -105,6 +115,7 @@ class World:
         #: Pending names that hold nothing but code, and what makes it: an import, a function, a class.
         self._pending_code: dict[str, ast.stmt] = {}
         self._counts: dict[str, bool] = {}
+        self._work = 0
         for name, value in list(namespace.items()):
             if type(value) is Pending:
                 self._know(name, sources(value))
@@ -256,17 +267,25 @@ class World:
 
     def reach(self, value: Iterable[Label]) -> Labels:
         """All that an object may consist of."""
-        found: set[Label] = set()
-        todo = list(value)
-        while todo:
-            label = todo.pop()
-            if label not in found:
-                found.add(label)
-                todo += self.contents.get(label, ())
+        found: set[Label] = set(value)
+        new = found
+        while new:
+            inside = [self.contents.get(label, NONE) for label in new]
+            self._spend(sum(map(len, inside)))
+            new = set().union(*inside) - found
+            found |= new
         return frozenset(found)
+
+    def _spend(self, work: int) -> None:
+        """Count what is gone through; raises `TooMuch`."""
+        self._work += work
+        if self._work > _WORK:
+            raise TooMuch
 
     def store(self, target: Iterable[Label], value: Iterable[Label]) -> None:
         """Objects change: they may hold others."""
+        target, value = frozenset(target), frozenset(value)
+        self._spend(len(target) * (10 + len(value)))
         for label in target:
             self.changed.add(label)
             self.contents.setdefault(label, set()).update(value)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganga_kernel.bridge import names
+from ganga_kernel.bridge import flow, names, world
 from ganga_kernel.bridge.effects import effects
 from ganga_kernel.bridge.placeholders import UNBOUND, Pending
 
@@ -164,3 +164,21 @@ def test_a_closure_is_changed_by_its_call() -> None:
     assert effects(names.analyse("step()"), space).mutates == {"step"}
     assert effects(names.analyse("steps = [step]; steps[0]()"), space).mutates == {"step"}
     assert effects(names.analyse("collect(1)"), space).mutates == {"collect"}
+
+
+@pytest.mark.parametrize(("module", "limit"), [(flow, "_ROUNDS"), (world, "_WORK")])
+def test_what_would_take_too_long_is_taken_to_share_and_change_all(
+    module: Any, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, limit, 0)
+    space = notebook("log = []\nn = [0]\ndef note(x):\n    global last\n    last = x\n    log.append(x)")
+    seen = effects(names.analyse("y = note(n)"), space)
+    assert {"n", "log"} <= seen.mutates  # also what is only reached through a function
+    assert "last" in seen.binds
+    assert {"n", "log", "last"} <= seen.links["y"]
+
+
+def test_an_expression_may_be_nested_deeply() -> None:
+    found = names.analyse("x = " + "+".join(["lst"] * 900))
+    assert found.reads == {"lst"}
+    assert "lst" in effects(found, dict(OBJECTS)).links["x"]
