@@ -57,10 +57,13 @@ def flow(
     """
     cell = Unit(tree, None, inputs=reads, runs=True)
     found = _Analysis(cell, namespace, sources)
-    if found.complete():
-        mutates = frozenset(one for one in found.changed if isinstance(one, str) and found.counts(one))
-        atoms = frozenset(name for name, value in cell.env.items() if not value)
-        return Flow(mutates, frozenset(found.bound), _links(found, binds), atoms)
+    try:
+        if found.complete():
+            mutates = frozenset(one for one in found.changed if isinstance(one, str) and found.counts(one))
+            atoms = frozenset(name for name, value in cell.env.items() if not value)
+            return Flow(mutates, frozenset(found.bound), _links(found, binds), atoms)
+    except (TooMuch, RecursionError):
+        pass  # there is very much of it, or it is nested very deeply
     reached = _reached(reads, namespace)
     mutates = frozenset(name for name in reached if found.counts(name))
     bound = frozenset(found.bound).union(*(unit.shared for unit in found.units.values()))
@@ -102,16 +105,13 @@ class _Analysis(Calls):
 
     def complete(self) -> bool:
         """Take in what all code does that may run, until there is nothing new; whether it came to that."""
-        try:
-            for _ in range(_ROUNDS):
-                before = self.size()
-                for unit in list(self.units.values()):
-                    if unit.runs:
-                        self.run(unit)
-                if self.size() == before:
-                    return True
-        except (TooMuch, RecursionError):  # there is very much of it, or it is nested very deeply
-            return False
+        for _ in range(_ROUNDS):
+            before = self.size()
+            for unit in list(self.units.values()):
+                if unit.runs:
+                    self.run(unit)
+            if self.size() == before:
+                return True
         return False
 
     def run(self, unit: Unit) -> None:

@@ -27,7 +27,7 @@ _ATOMS = (
 
 #: What an analysis may cost: elements of sets that it goes through, some 20 ns each, and for each
 #: expression as much as a hundred of them.
-_WORK = 20_000_000
+_WORK = 10_000_000
 EXPRESSION = 100
 
 
@@ -263,7 +263,9 @@ class World:
     def load(self, value: Iterable[Label]) -> Labels:
         """What an attribute or an item of an object may be; a view of it counts as the object itself."""
         value = frozenset(value)
-        return value.union(*(self.contents.get(label, ()) for label in value))
+        inside = [self.contents.get(label, NONE) for label in value]
+        self._spend(sum(map(len, inside)) + len(value))
+        return value.union(*inside)
 
     def reach(self, value: Iterable[Label]) -> Labels:
         """All that an object may consist of."""
@@ -292,6 +294,8 @@ class World:
 
     def make(self, node: ast.AST, contents: Iterable[Label] = ()) -> Labels:
         """A new object."""
+        contents = frozenset(contents)
+        self._spend(len(contents))
         self.contents.setdefault(node, set()).update(contents)
         return frozenset({node})
 
