@@ -89,6 +89,7 @@ class World:
     changed: objects that may be changed
     seen: names of the notebook that may be used and whose objects can be changed
     bound: names that functions may bind
+    raised: what any code may raise
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class World:
         self.changed: set[Label] = set()
         self.seen: set[Label] = set()
         self.bound: set[str] = set()
+        self.raised: set[Label] = set()
         #: The code of functions: of those made here by the place, of the notebook's by name.
         self._code: dict[Label, list[Unit]] = {}
         #: Objects of classes whose methods are all known.
@@ -141,9 +143,12 @@ class World:
             self._looked_for.add(name)
             for kind in self._classes_here:
                 member = vars(kind).get(name)
-                code = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-                if isinstance(code, types.FunctionType) and (unit := self._of_function(code)):
-                    self._methods.setdefault(name, []).append(unit)
+                codes = [getattr(member, "__func__", member)]
+                if isinstance(member, property):
+                    codes = [member.fget, member.fset, member.fdel]
+                for code in codes:
+                    if isinstance(code, types.FunctionType) and (unit := self._of_function(code)):
+                        self._methods.setdefault(name, []).append(unit)
         return self._methods.get(name, [])
 
     def _of_function(self, function: types.FunctionType) -> Unit | None:
@@ -228,6 +233,17 @@ class World:
         """Whether it is an array or a frame: adding to it makes another, which shares nothing with it."""
         return str(type(self.namespace[name]).__module__).startswith(("numpy", "pandas", "awkward"))
 
+    def _may_be_ours(self, label: Label) -> bool:
+        """Whether it may be an object of a class of the notebook's, or hold some."""
+        if not isinstance(label, str):
+            return not isinstance(label, (ast.List, ast.Tuple, ast.Dict, ast.Set))  # what it holds has labels
+        value = self.namespace[label]
+        return not (self._is_numeric(label) or readers.holds_atoms(value, _ATOMS))
+
+    def _fills_in(self, name: str) -> bool:
+        """Whether reading an item of it may change it."""
+        return readers.fills_in(self.namespace[name])
+
     def _is_type(self, name: str, unit: Unit) -> bool:
         return isinstance(self._known(name, unit), type)
 
@@ -254,7 +270,7 @@ class World:
 
     def size(self) -> int:
         """Grows with all that is learnt."""
-        count = len(self.changed) + len(self.seen) + len(self.bound) + len(self.units)
+        count = len(self.changed) + len(self.raised) + len(self.seen) + len(self.bound) + len(self.units)
         count += sum(map(len, self.contents.values())) + sum(map(len, self._code.values()))
         for unit in self.units.values():
             count += sum(map(len, unit.env.values())) + len(unit.returns) + len(unit.me) + unit.runs
