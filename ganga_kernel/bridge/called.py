@@ -5,10 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from . import reach, readers, syntax
-from .world import Label, Labels, Unit, World
+from .world import EXPRESSION, NONE, Label, Labels, Unit, World
+
+#: How an array's type is spelt that holds any objects.
+_OBJECTS = frozenset(ast.dump(ast.parse(one, mode="eval").body) for one in ("object", "'O'", "'object'"))
+#: The methods that making an object of a class runs.
+_MAKING = ("__new__", "__init__", "__post_init__")
 
 
 class Calls(World):
@@ -20,9 +26,23 @@ class Calls(World):
 
     def _operator(self, prefix: str, op: ast.operator, left: Labels, right: Labels) -> Labels:
         """What an operator that a class of the notebook defines may do."""
-        name = {"Mult": "mul", "Sub": "sub", "Div": "truediv", "BitOr": "or", "BitAnd": "and"}
+        name = {
+            "Mult": "mul", "Div": "truediv", "BitOr": "or", "BitAnd": "and", "BitXor": "xor",
+            "MatMult": "matmul",
+        }  # fmt: skip
         method = f"{prefix}{name.get(type(op).__name__, type(op).__name__.lower())}__"
         return self._methods_of(method, left, [right])
+
+    def _special(self, names: Iterable[str], receiver: Labels, arguments: list[Labels]) -> Labels:
+        """What the notebook's special methods may do and return that syntax or a function calls."""
+        defined = [name for name in names if self._methods_named(name)] if receiver else ()
+        ours = frozenset(label for label in receiver if self._may_be_ours(label)) if defined else NONE
+        return NONE.union(*(self._methods_of(name, ours, arguments) for name in defined))
+
+    def _items(self, value: Labels) -> Labels:
+        """What going through an object may bring."""
+        found = self._special(syntax.ITERATION, value, [])
+        return self.load(value | found)
 
     def _methods_of(self, name: str, receiver: Labels, arguments: list[Labels] | None) -> Labels:
         """What the methods of this name of the notebook's classes may do and return.
@@ -51,11 +71,13 @@ class Calls(World):
             names = [positional[at]] if at < len(positional) else rest[:1]
             for name in names:
                 unit.env.setdefault(name, set()).update(value)
+            self._spend(EXPRESSION + len(value))
         every = syntax.parameters(node)
         for key, value in keywords:
             known = every if key is None else [key] if key in every else rest
             for one in known:
                 unit.env.setdefault(one, set()).update(value)
+            self._spend(EXPRESSION + len(known) * len(value))
         returned = set(unit.returns)
         if isinstance(node, ast.Lambda) or not syntax.yields(node):
             return returned
@@ -133,9 +155,9 @@ class Calls(World):
     ) -> Labels:  # fmt: skip
         """Call a class of the notebook: any ``__init__`` of the notebook's may run."""
         given = frozenset().union(*arguments, *(value for _, value in keywords))
-        made = self.make(node, given | callee)
+        made = self.make(node, given | self.load(callee))  # it has what its class has
         self._instances.add(node)
-        for method in self._methods_named("__init__"):
+        for method in (one for name in _MAKING for one in self._methods_named(name)):
             self._enter(method, [made, *arguments], keywords)
         return made
 
@@ -152,9 +174,12 @@ class Calls(World):
                 self.store(value, given - value)
         if name in readers.RETURN_NEW and not (name == "sum" and len(arguments) > 1):
             returned = self._callbacks(given, self.load(given))
+            self._special(syntax.ANY, self.load(given), [self.load(given)])
+            if name == "array" and _keeps_objects(node):
+                returned |= given | self.load(given)
             return self.make(node) if not returned else self.make(node, returned)
         inside = self.load(given)
-        inside |= self._callbacks(given, inside)
+        inside |= self._callbacks(given, inside) | self._special(syntax.ANY, inside, [inside])
         made = self.make(node, inside)
         return made if name in readers.RETURN_CONTAINERS else made | inside
 
@@ -182,6 +207,8 @@ class Calls(World):
         methods = self._methods_named(name)
         for method in methods:
             found |= self._enter(method, [receiver, *arguments], keywords)
+            if syntax.is_decorated(method.node) or any(self._is_class(label) for label in receiver):
+                found |= self._enter(method, arguments, keywords)  # it has no ``self``, or is given it
         if methods and all(self._is_instance(label) for label in receiver):
             return frozenset(found)
         root, path = readers.path_of(function)
@@ -190,6 +217,7 @@ class Calls(World):
         if kept is None:
             kept = readers.sounds_like_reading(name) and not in_place
         callbacks = self._callbacks(given, self.load(given) | self.load(receiver))
+        callbacks |= self._special(syntax.ANY, self.load(given | receiver), [self.load(given)])
         if not kept:
             self.store(receiver, given | self.load(given))
         for label in self.load(receiver):  # a function that is kept as an attribute or item
@@ -210,8 +238,14 @@ class Calls(World):
 
     def _changes_itself(self, method: str, receiver: Labels, arguments: list[Labels]) -> None:
         """What a method does that is called by its class: ``list.append(rows, 1)``."""
-        if method in readers.CONTAINER_CHANGERS:
+        if readers.changes_container(method):
             self.store(receiver, frozenset().union(*arguments))
+
+
+def _keeps_objects(node: ast.AST) -> bool:
+    """Whether a call says ``dtype``, and not of what numbers."""
+    said = [one.value for one in node.keywords if one.arg == "dtype"] if isinstance(node, ast.Call) else []
+    return any(ast.dump(one) in _OBJECTS for one in said)
 
 
 def _runs_ours(value: Any) -> bool:

@@ -21,7 +21,9 @@ _OPTION = re.compile(r"\s*-\w+(?:\s+\d+)?\s+")
 
 
 def expanded(tree: ast.Module) -> ast.Module:
-    """The tree with the text of such calls in their places."""
+    """The tree with the text of such calls in their places; itself if there are none, however deep it is."""
+    if not any(isinstance(node, ast.Name) and node.id == "get_ipython" for node in ast.walk(tree)):
+        return tree
     changed: ast.Module = ast.fix_missing_locations(_Expander().visit(tree))
     return changed
 

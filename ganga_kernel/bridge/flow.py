@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import readers, syntax
+from . import placeholders, reach, readers, syntax
 from .called import Calls
 from .placeholders import Pending
-from .world import NONE, Label, Labels, Unit
+from .world import EXPRESSION, NONE, Label, Labels, TooMuch, Unit
 
 #: Rounds after which the analysis gives up, and takes all to share and change all.
-_ROUNDS = 50
+_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,31 @@ def flow(
     """
     cell = Unit(tree, None, inputs=reads, runs=True)
     found = _Analysis(cell, namespace, sources)
-    if found.complete():
-        mutates = frozenset(one for one in found.changed if isinstance(one, str) and found.counts(one))
-        atoms = frozenset(name for name, value in cell.env.items() if not value)
-        return Flow(mutates, frozenset(found.bound), _links(found, binds), atoms)
-    mutates = frozenset(name for name in reads if name in namespace and found.counts(name))
-    everything = mutates | frozenset(binds)
+    try:
+        if found.complete():
+            mutates = frozenset(one for one in found.changed if isinstance(one, str) and found.counts(one))
+            atoms = frozenset(name for name, value in cell.env.items() if not value)
+            return Flow(mutates, frozenset(found.bound), _links(found, binds), atoms)
+    except (TooMuch, RecursionError):
+        pass  # there is very much of it, or it is nested very deeply
+    reached = _reached(reads, namespace)
+    mutates = frozenset(name for name in reached if found.counts(name))
+    bound = frozenset(found.bound).union(*(unit.shared for unit in found.units.values()))
+    everything = mutates | frozenset(binds) | bound
     links = dict.fromkeys(everything, everything)
-    return Flow(mutates, frozenset(found.bound), links, frozenset())
+    return Flow(mutates, bound, links, frozenset())
+
+
+def _reached(reads: Iterable[str], namespace: dict[str, Any]) -> set[str]:
+    """All names that a cell may use, whatever it does with them."""
+    names: set[str] = set(reads)
+    while True:
+        reached = reach.closure(names, namespace)
+        pending = [value for name in reached if type(value := namespace[name]) is Pending]
+        behind = {name for one in pending for at in placeholders.sources(one) for name in at._ganga_behind}
+        if behind & namespace.keys() <= reached:
+            return reached
+        names |= behind
 
 
 def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -74,7 +91,9 @@ def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
         value = reach.get(name, NONE) | found.reach(env.get(name, ()))
         reach[name] = frozenset(one for one in value if not isinstance(one, str) or found.counts(one))
     links = {
-        name: frozenset(other for other, theirs in reach.items() if other != name and mine & theirs)
+        name: frozenset(
+            other for other, theirs in reach.items() if other != name and not mine.isdisjoint(theirs)
+        )
         for name, mine in reach.items()
     }
     kept = {name for name in env.keys() & links.keys() if name in found.reach(env[name])}
@@ -131,20 +150,27 @@ class _Analysis(Calls):
         elif isinstance(node, (ast.For, ast.AsyncFor)):
             self._iterate(node.target, node.iter, unit)
             self._block([*node.body, *node.orelse], unit)
+        elif isinstance(node, (ast.If, ast.While, ast.Assert)):
+            self._special(syntax.CONDITION, self.value(node.test, unit), [])
+            self._children(node, unit)
+        elif isinstance(node, ast.Raise):
+            self.raised |= self._maybe(node.exc, unit)
         elif isinstance(node, (ast.With, ast.AsyncWith)):
             for item in node.items:
                 value = self.value(item.context_expr, unit)
-                self._methods_of("__exit__", value, [])
-                value = self.reach(value) | self._methods_of("__enter__", value, [])
+                self._special(("__exit__", "__aexit__"), value, [])
+                value = self.reach(value) | self._special(("__enter__", "__aenter__"), value, [])
                 if item.optional_vars is not None:
                     self._assign(item.optional_vars, value, unit)
             self._block(node.body, unit)
         elif isinstance(node, ast.Delete):
             for target in node.targets:
                 if isinstance(target, (ast.Subscript, ast.Attribute)):
-                    self.store(self.value(target.value, unit), ())
+                    base = self.value(target.value, unit)
+                    self.store(base, ())
+                    self._special(("__delitem__", "__delattr__"), base, [])
         elif isinstance(node, ast.ExceptHandler) and node.name:
-            self.bind(node.name, self.make(node), unit)
+            self.bind(node.name, self.make(node) | self.raised, unit)
             self._children(node, unit)
         elif type(node).__name__ == "Match":
             subject = self.reach(self.value(node.subject, unit))  # type: ignore[attr-defined]
@@ -166,14 +192,23 @@ class _Analysis(Calls):
         if isinstance(target, ast.Name):
             self.bind(target.id, value, unit)
         elif isinstance(target, (ast.Tuple, ast.List)):
+            items = self._items(value)
             for one in target.elts:
-                self._assign(one, self.load(value), unit)
+                self._assign(one, items, unit)
         elif isinstance(target, ast.Starred):
             self._assign(target.value, value | self.make(target, self.load(value)), unit)
         elif isinstance(target, (ast.Subscript, ast.Attribute)):
+            base = self.value(target.value, unit)
             if isinstance(target, ast.Subscript):
-                self.value(target.slice, unit)
-            self.store(self.value(target.value, unit), value)
+                key = self.value(target.slice, unit)
+                if isinstance(target.slice, ast.Slice):
+                    value |= self._items(value)
+                self._special(("__setitem__",), base, [key, value])
+            else:
+                self._methods_of(target.attr, base, [value])
+                self._special(("__setattr__",), base, [NONE, value])
+                self._special(("__set__",), self.load(base), [base, value])
+            self.store(base, value)
 
     def _augment(self, node: ast.AugAssign, unit: Unit) -> None:
         value = self.value(node.value, unit)
@@ -185,12 +220,12 @@ class _Analysis(Calls):
             old = self.load(base)
             self.store(base, ())
         self.store(old, self.load(value))
-        self._operator("__i", node.op, old, value)
+        for prefix in ("__i", "__"):
+            self._operator(prefix, node.op, old, value)
 
     def _iterate(self, target: ast.expr, iterated: ast.expr, unit: Unit) -> None:
         value = self.value(iterated, unit)
-        self._assign(target, self.load(value), unit)
-        self._methods_of("__iter__", value, [])
+        self._assign(target, self._items(value), unit)
 
     def _function(self, node: syntax.Function, unit: Unit) -> Labels:
         """A definition makes a function, which holds its defaults and what it captures."""
@@ -213,8 +248,6 @@ class _Analysis(Calls):
         for expression in (*node.bases, *(one.value for one in node.keywords)):
             held |= self.value(expression, unit)
         made = self.make(node, held)
-        for decorator in node.decorator_list:
-            self.value(decorator, unit)
         for statement in node.body:
             if isinstance(statement, syntax.DEFINITIONS):
                 self._function(statement, unit)
@@ -223,6 +256,11 @@ class _Analysis(Calls):
             else:
                 self._statement(statement, unit)
         self._classes.add(node)
+        self._special(("__init_subclass__",), made, [])
+        self._special(("__set_name__",), self.load(made), [made])
+        for decorator in node.decorator_list:
+            returned = self._call(decorator, self.value(decorator, unit), [made], [], unit, decorator)
+            made |= returned - {decorator}  # a library's returns the class
         self.bind(node.name, made, unit)
 
     def _maybe(self, node: ast.expr | None, unit: Unit) -> Labels:
@@ -230,6 +268,9 @@ class _Analysis(Calls):
 
     def value(self, node: ast.expr, unit: Unit) -> Labels:
         """What an expression may be."""
+        if isinstance(node, ast.Constant):
+            return NONE
+        self._spend(EXPRESSION)
         if isinstance(node, ast.Name):
             return self.look_up(node.id, unit)
         if isinstance(node, ast.Call):
@@ -238,18 +279,22 @@ class _Analysis(Calls):
             found = self.value(node.value, unit)
             if node.attr in readers.CONTAINER_CHANGERS:  # to hand on, as in ``map(rows.append, found)``
                 self.store(found, ())
-            return self.load(found) | self._methods_of(node.attr, found, None)
+            read = self._special(("__getattr__", "__getattribute__"), found, [])
+            read |= self._special(("__get__",), self.load(found), [found])
+            return self.load(found) | self._methods_of(node.attr, found, None) | read
         if isinstance(node, ast.Subscript):
             key = self.value(node.slice, unit)
             found = self.value(node.value, unit)
-            return self.load(found) | self._methods_of("__getitem__", found, [key])
+            self.store({one for one in found if isinstance(one, str) and self._fills_in(one)}, ())
+            self._special(syntax.COMPARISON, key, [])
+            return self.load(found) | self._special(("__getitem__", "__missing__"), found, [key])
         if isinstance(node, ast.Lambda):
             return self._function(node, unit)
         if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
             for one in node.generators:
                 self._iterate(one.target, one.iter, unit)
                 for test in one.ifs:
-                    self.value(test, unit)
+                    self._special(syntax.CONDITION, self.value(test, unit), [])
             parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
             return self.make(node, frozenset().union(*(self.value(part, unit) for part in parts)))
         if isinstance(node, ast.NamedExpr):
@@ -262,22 +307,38 @@ class _Analysis(Calls):
             # The sum of two lists holds their items. Those of the notebook's objects have no other label.
             if syntax.joins(node):
                 inside |= {one for one in left | right if isinstance(one, str) and not self._is_numeric(one)}
-            return self.make(node, inside) | self._operator("__", node.op, left, right)
+            returned = self._operator("__", node.op, left, right) | self._operator(
+                "__r", node.op, right, left
+            )
+            if isinstance(node.op, ast.Mod):  # it may format a text
+                self._special(syntax.TEXT, self.load(right), [])
+            return self.make(node, inside) | returned
         inner = [self.value(one, unit) for one in syntax.operands(node)]
         together = frozenset().union(*inner)
         if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
             return self.make(node, together)
-        if isinstance(node, (ast.Starred, ast.Await)):
-            return self.load(together)
+        if isinstance(node, ast.Starred):
+            return self._items(together)
+        if isinstance(node, ast.Await):
+            return self.load(together) | self._special(("__await__",), together, [])
         if isinstance(node, ast.IfExp):
+            self._special(syntax.CONDITION, inner[0], [])
             return inner[1] | inner[2]
         if isinstance(node, (ast.Yield, ast.YieldFrom)):
             unit.returns |= together
             return NONE
+        if isinstance(node, ast.BoolOp):
+            self._special(syntax.CONDITION, together, [])
         if isinstance(node, (ast.BoolOp, ast.Slice)):
             return together
-        if isinstance(node, (ast.Constant, ast.JoinedStr)):
+        if isinstance(node, ast.JoinedStr):
             return NONE
+        if isinstance(node, ast.FormattedValue):
+            self._special(syntax.TEXT, together, [])
+            return NONE
+        if isinstance(node, (ast.Compare, ast.UnaryOp)):
+            names = syntax.COMPARISON if isinstance(node, ast.Compare) else syntax.UNARY
+            return self.make(node) | self._special(names, together, [together])
         return self.make(node)
 
 

@@ -63,7 +63,7 @@ def analyse(source: str) -> Names:
     return Names(frozenset(flow.reads), frozenset(flow.binds), frozenset(flow.deletes), surely, tree)
 
 
-@functools.lru_cache(maxsize=100)
+@functools.lru_cache(maxsize=200)
 def parsed(source: str) -> ast.Module:
     """The syntax of Python source, with IPython's own syntax as code.
 

@@ -7,6 +7,7 @@ wrong result.
 from __future__ import annotations
 
 import ast
+import collections
 import inspect
 import types
 from collections.abc import Iterable
@@ -67,6 +68,8 @@ RETURN_CONTAINERS = frozenset(
     "frozenset intersection islice items keys list map most_common product repeat reversed set slice "
     "sorted symmetric_difference tuple union values zip".split()
 )
+#: Special methods that change their container, as in ``list.__setitem__(rows, 0, 1)``.
+_SPECIAL_CHANGERS = ("__set", "__del", "__i")
 #: Items looked at to tell of what kind those of a container are.
 _LOOKED_AT = 100
 
@@ -96,7 +99,8 @@ def path_of(node: ast.AST) -> tuple[str, tuple[str, ...]]:
     """The name that an expression such as ``a.b[0].c`` begins with, empty if with none, and what follows."""
     path: list[str] = []
     while isinstance(node, (ast.Subscript, ast.Attribute)):
-        path.insert(0, node.attr if isinstance(node, ast.Attribute) else ITEM)
+        if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):  # which is like it
+            path.insert(0, node.attr if isinstance(node, ast.Attribute) else ITEM)
         node = node.value
     return (node.id if isinstance(node, ast.Name) else ""), tuple(path)
 
@@ -104,6 +108,25 @@ def path_of(node: ast.AST) -> tuple[str, tuple[str, ...]]:
 def sounds_like_reading(method: str) -> bool:
     """Whether a method leaves its object alone by the sound of its name, where the object isn't known yet."""
     return method in _SOUND_LIKE_READING or any(method in known for known in _READERS.values())
+
+
+def changes_container(method: str) -> bool:
+    """Whether a method changes its container by the sound of its name."""
+    return method in CONTAINER_CHANGERS or method.startswith(_SPECIAL_CHANGERS)
+
+
+def holds_atoms(value: Any, atoms: tuple[type, ...]) -> bool:
+    """Whether a value is a small container that holds nothing but such."""
+    if type(value) is dict:
+        value = [*value.keys(), *value.values()] if len(value) <= _LOOKED_AT else [value]
+    elif type(value) not in (list, tuple, set, frozenset) or len(value) > _LOOKED_AT:
+        return isinstance(value, (*atoms, bytearray))
+    return all(isinstance(one, atoms) for one in value)
+
+
+def fills_in(value: Any) -> bool:
+    """Whether reading an item may put one in: a ``defaultdict``."""
+    return isinstance(value, collections.defaultdict)
 
 
 def _inner(value: Any, step: str) -> Iterable[Any]:

@@ -14,6 +14,18 @@ Function = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
+#: The special methods that a condition calls, iterating, comparing, an unary operator, and formatting.
+CONDITION = ("__bool__", "__len__")
+ITERATION = ("__iter__", "__next__", "__aiter__", "__anext__")
+COMPARISON = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contains__", "__hash__")
+UNARY = ("__neg__", "__pos__", "__invert__", *CONDITION)
+TEXT = ("__str__", "__repr__", "__format__")
+#: Those that a function may call of what it is given.
+ANY = (
+    *ITERATION, *COMPARISON, *UNARY, *TEXT, "__abs__", "__add__", "__call__", "__complex__", "__copy__",
+    "__deepcopy__", "__float__", "__getitem__", "__index__", "__int__", "__radd__", "__reversed__",
+    "__round__", "__array__", "__await__",
+)  # fmt: skip
 
 
 def scope(node: Function) -> list[ast.AST]:
@@ -59,7 +71,7 @@ def _count(code: types.CodeType) -> int:
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=100)
+@functools.lru_cache(maxsize=200)
 def makers(tree: ast.Module) -> dict[str, list[ast.AST]]:
     """By name, the statements and targets that may bind it, in whatever scope."""
     found: dict[str, list[ast.AST]] = {}

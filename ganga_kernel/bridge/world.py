@@ -25,6 +25,16 @@ _ATOMS = (
 )  # fmt: skip
 
 
+#: What an analysis may cost: elements of sets that it goes through, some 20 ns each, and for each
+#: expression as much as a hundred of them.
+_WORK = 10_000_000
+EXPRESSION = 100
+
+
+class TooMuch(Exception):
+    """The analysis would take too long."""
+
+
 @dataclass(eq=False)
 class Unit:
     """The cell, or a function: what its names may be, and what it returns.
@@ -79,6 +89,7 @@ class World:
     changed: objects that may be changed
     seen: names of the notebook that may be used and whose objects can be changed
     bound: names that functions may bind
+    raised: what any code may raise
     """
 
     def __init__(
@@ -91,6 +102,7 @@ class World:
         self.changed: set[Label] = set()
         self.seen: set[Label] = set()
         self.bound: set[str] = set()
+        self.raised: set[Label] = set()
         #: The code of functions: of those made here by the place, of the notebook's by name.
         self._code: dict[Label, list[Unit]] = {}
         #: Objects of classes whose methods are all known.
@@ -105,6 +117,7 @@ class World:
         #: Pending names that hold nothing but code, and what makes it: an import, a function, a class.
         self._pending_code: dict[str, ast.stmt] = {}
         self._counts: dict[str, bool] = {}
+        self._work = 0
         for name, value in list(namespace.items()):
             if type(value) is Pending:
                 self._know(name, sources(value))
@@ -130,9 +143,12 @@ class World:
             self._looked_for.add(name)
             for kind in self._classes_here:
                 member = vars(kind).get(name)
-                code = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-                if isinstance(code, types.FunctionType) and (unit := self._of_function(code)):
-                    self._methods.setdefault(name, []).append(unit)
+                codes = [getattr(member, "__func__", member)]
+                if isinstance(member, property):
+                    codes = [member.fget, member.fset, member.fdel]
+                for code in codes:
+                    if isinstance(code, types.FunctionType) and (unit := self._of_function(code)):
+                        self._methods.setdefault(name, []).append(unit)
         return self._methods.get(name, [])
 
     def _of_function(self, function: types.FunctionType) -> Unit | None:
@@ -217,6 +233,17 @@ class World:
         """Whether it is an array or a frame: adding to it makes another, which shares nothing with it."""
         return str(type(self.namespace[name]).__module__).startswith(("numpy", "pandas", "awkward"))
 
+    def _may_be_ours(self, label: Label) -> bool:
+        """Whether it may be an object of a class of the notebook's, or hold some."""
+        if not isinstance(label, str):
+            return not isinstance(label, (ast.List, ast.Tuple, ast.Dict, ast.Set))  # what it holds has labels
+        value = self.namespace[label]
+        return not (self._is_numeric(label) or readers.holds_atoms(value, _ATOMS))
+
+    def _fills_in(self, name: str) -> bool:
+        """Whether reading an item of it may change it."""
+        return readers.fills_in(self.namespace[name])
+
     def _is_type(self, name: str, unit: Unit) -> bool:
         return isinstance(self._known(name, unit), type)
 
@@ -243,7 +270,7 @@ class World:
 
     def size(self) -> int:
         """Grows with all that is learnt."""
-        count = len(self.changed) + len(self.seen) + len(self.bound) + len(self.units)
+        count = len(self.changed) + len(self.raised) + len(self.seen) + len(self.bound) + len(self.units)
         count += sum(map(len, self.contents.values())) + sum(map(len, self._code.values()))
         for unit in self.units.values():
             count += sum(map(len, unit.env.values())) + len(unit.returns) + len(unit.me) + unit.runs
@@ -252,27 +279,39 @@ class World:
     def load(self, value: Iterable[Label]) -> Labels:
         """What an attribute or an item of an object may be; a view of it counts as the object itself."""
         value = frozenset(value)
-        return value.union(*(self.contents.get(label, ()) for label in value))
+        inside = [self.contents.get(label, NONE) for label in value]
+        self._spend(sum(map(len, inside)) + len(value))
+        return value.union(*inside)
 
     def reach(self, value: Iterable[Label]) -> Labels:
         """All that an object may consist of."""
-        found: set[Label] = set()
-        todo = list(value)
-        while todo:
-            label = todo.pop()
-            if label not in found:
-                found.add(label)
-                todo += self.contents.get(label, ())
+        found: set[Label] = set(value)
+        new = found
+        while new:
+            inside = [self.contents.get(label, NONE) for label in new]
+            self._spend(sum(map(len, inside)))
+            new = set().union(*inside) - found
+            found |= new
         return frozenset(found)
+
+    def _spend(self, work: int) -> None:
+        """Count what is gone through; raises `TooMuch`."""
+        self._work += work
+        if self._work > _WORK:
+            raise TooMuch
 
     def store(self, target: Iterable[Label], value: Iterable[Label]) -> None:
         """Objects change: they may hold others."""
+        target, value = frozenset(target), frozenset(value)
+        self._spend(len(target) * (10 + len(value)))
         for label in target:
             self.changed.add(label)
             self.contents.setdefault(label, set()).update(value)
 
     def make(self, node: ast.AST, contents: Iterable[Label] = ()) -> Labels:
         """A new object."""
+        contents = frozenset(contents)
+        self._spend(len(contents))
         self.contents.setdefault(node, set()).update(contents)
         return frozenset({node})
 

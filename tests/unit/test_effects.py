@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import linecache
 import types
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganga_kernel.bridge import names
+from ganga_kernel.bridge import flow, names, world
 from ganga_kernel.bridge.effects import effects
 from ganga_kernel.bridge.placeholders import UNBOUND, Pending
 
@@ -164,3 +165,67 @@ def test_a_closure_is_changed_by_its_call() -> None:
     assert effects(names.analyse("step()"), space).mutates == {"step"}
     assert effects(names.analyse("steps = [step]; steps[0]()"), space).mutates == {"step"}
     assert effects(names.analyse("collect(1)"), space).mutates == {"collect"}
+
+
+@pytest.mark.parametrize(("module", "limit"), [(flow, "_ROUNDS"), (world, "_WORK")])
+def test_what_would_take_too_long_is_taken_to_share_and_change_all(
+    module: Any, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, limit, 0)
+    space = notebook("log = []\nn = [0]\ndef note(x):\n    global last\n    last = x\n    log.append(x)")
+    seen = effects(names.analyse("y = note(n)"), space)
+    assert {"n", "log"} <= seen.mutates  # also what is only reached through a function
+    assert "last" in seen.binds
+    assert {"n", "log", "last"} <= seen.links["y"]
+
+
+def test_an_expression_may_be_nested_deeply() -> None:
+    found = names.analyse("x = " + "+".join(["lst"] * 900))
+    assert found.reads == {"lst"}
+    assert "lst" in effects(found, dict(OBJECTS)).links["x"]
+
+
+SPECIAL = [
+    ("__bool__", "if a: pass"), ("__bool__", "not a"), ("__bool__", "a or 1"), ("__bool__", "assert a"),
+    ("__bool__", "x = 1 if a else 2"), ("__bool__", "[i for i in (1,) if a]"), ("__len__", "len(a)"),
+    ("__eq__", "a == 1"), ("__lt__", "a < 1"), ("__lt__", "sorted([a, a])"), ("__contains__", "1 in a"),
+    ("__neg__", "-a"), ("__radd__", "1 + a"), ("__matmul__", "a @ 1"), ("__xor__", "a ^ 1"),
+    ("__add__", "a += 1"), ("__str__", "print(a)"), ("__str__", "f'{a}'"), ("__str__", "'%s' % a"),
+    ("__format__", "'{}'.format(a)"), ("__int__", "int(a)"), ("__iter__", "[*a]"), ("__iter__", "x, y = a"),
+    ("__next__", "next(a)"), ("__getattr__", "a.some"), ("__missing__", "a[1]"),
+    ("__call__", "list(map(a, [1]))"), ("__new__", "C()"), ("__post_init__", "C()"), ("__init_subclass__", "class D(C): pass"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "source"), SPECIAL)
+def test_special_methods_count_that_syntax_and_functions_call(method: str, source: str) -> None:
+    space = notebook(f"log = []\nclass C:\n    def {method}(self, *_): log.append(1)")
+    space["a"] = object.__new__(space["C"])
+    assert "log" in effects(names.analyse(source), space).mutates
+
+
+@pytest.mark.parametrize(
+    ("source", "mutated"),
+    [
+        ("nested[:][0].append(1)", "nested"), ("x = []\nx[:] = [lst]\nx[0].append(1)", "lst"),
+        ("list.__setitem__(lst, 0, 1)", "lst"), ("missing['a']", "missing"), ("x = dct['a']", ""),
+        ("class A: v = lst\nA().v.append(1)", "lst"),
+        ("class A:\n    @staticmethod\n    def act(x): x.append(1)\nA.act(lst)", "lst"),
+        ("class A:\n    def act(self, x): x.append(1)\nA.act(1, lst)", "lst"),
+        ("class A:\n    put = lambda self: lst.append(1)\nA().put()", "lst"),
+        ("def d(c):\n    c.v = lst\n    return c\n@d\nclass A: pass\nA.v.append(1)", "lst"),
+        ("class A:\n    @property\n    def v(self): pass\n    @v.setter\n    def v(self, x): lst.append(x)\n"
+         "A().v = 1", "lst"),
+        ("class A:\n    def __setitem__(self, at, x): x.append(1)\nA()[0] = lst", "lst"),
+        ("class A:\n    def __setattr__(self, at, x): x.append(1)\nA().v = lst", "lst"),
+        ("class A:\n    def __delattr__(self, at): lst.append(1)\ndel A().v", "lst"),
+        ("class A:\n    def __get__(self, *_): lst.append(1)\nclass B: a = A()\nB().a", "lst"),
+        ("class A:\n    def __iter__(self): return iter(nested)\nfor x in A(): x.append(1)", "nested"),
+        ("try:\n    raise ValueError(lst)\nexcept ValueError as e: e.args[0].append(1)", "lst"),
+        ("x = np.array([lst, None], dtype=object)\nx[0].append(1)", "lst"),
+        ("from dataclasses import dataclass\n@dataclass\nclass A: v: list\nx = A(lst)", ""),
+    ],
+)  # fmt: skip
+def test_what_a_cell_mutates_in_ways_that_are_seldom_used(source: str, mutated: str) -> None:
+    space = {**OBJECTS, "missing": collections.defaultdict(list)}
+    assert effects(names.analyse(source), space).mutates == set(mutated.split())
