@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         return 0
     from . import install
+    from .doctor import command as doctor
     from .headless import command
 
     parser = argparse.ArgumentParser(
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     install.add_parser(commands)
     command.add_parser(commands)
+    doctor.add_parser(commands)
     found = parser.parse_args(arguments)
     return int(found.run(found))
 

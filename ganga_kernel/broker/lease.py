@@ -40,7 +40,7 @@ class Lease:
         deadline = time.monotonic() + PATIENCE
         while not self._try():
             owner = _read(self._file)
-            if not _elsewhere(owner):
+            if not is_elsewhere(owner):
                 return False
             _write(self._wish, _me())
             if time.monotonic() > deadline:
@@ -63,7 +63,7 @@ class Lease:
         except Timeout:
             return False
         owner = _read(self._file)
-        if _elsewhere(owner) and time.time() - float(owner.get("heartbeat", 0)) < ABANDONED:
+        if is_elsewhere(owner) and time.time() - float(owner.get("heartbeat", 0)) < ABANDONED:
             self._lock.release()
             return False
         return True
@@ -84,7 +84,13 @@ class Lease:
         self._lock.release()
 
 
-def _elsewhere(owner: dict[str, Any]) -> bool:
+def owner(state: Path) -> dict[str, Any]:
+    """Who has a state folder, or had it and ended without a word: host, pid, heartbeat; empty if nobody."""
+    return _read(state / "lease.json")
+
+
+def is_elsewhere(owner: dict[str, Any]) -> bool:
+    """Whether an owner is on another host."""
     return bool(owner) and owner.get("host") != _me()["host"]
 
 

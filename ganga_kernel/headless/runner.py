@@ -51,7 +51,7 @@ class Runner:
         except KernelEnded:
             if not self._client.interrupted:
                 raise RunFailed(f"The kernel ended in {self._doing}.", self._going_on()) from None
-        if self._client.interrupted or self._going():
+        if self._client.interrupted or self.going():
             raise RunInterrupted(f"Interrupted in {self._doing}.", self._going_on())
         failed = [at for at, cell in enumerate(self._cells) if at == stopped or _job_failed(cell)]
         if failed:
@@ -80,7 +80,7 @@ class Runner:
 
     def _wait(self) -> None:
         """Wait until all jobs have ended, delivered, and shown all that they have to show."""
-        going = self._going()
+        going = self.going()
         if going and not self._client.interrupted:
             self._doing = f"the wait for {_jobs(going)}"
             self._say(f"Waiting for {_jobs(going)}.")
@@ -102,13 +102,13 @@ class Runner:
                 lines.pop()  # how to refresh the panel
             self._say("\n".join(f"  {line}" for line in lines))
 
-    def _going(self) -> list[int]:
+    def going(self) -> list[int]:
         """The jobs that haven't ended."""
         return [job for job, state in self._jobs.items() if not ended(state)]
 
     def _going_on(self) -> str:
         """What becomes of those jobs; empty if there are none."""
-        going = self._going()
+        going = self.going()
         if not going:
             return ""
         numbers = " ".join(map(str, going))

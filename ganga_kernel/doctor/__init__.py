@@ -1,0 +1,6 @@
+"""``ganga-kernel doctor``: what works here, what doesn't, and what to do about it.
+
+Each part of what the kernel needs has a module that looks at it and returns findings (`finding`): `jupyter`,
+`folders`, `ganga`, `condor` (in a process of its own, since HTCondor's bindings can hang), `credentials`, and
+`trial`, a real job. Nothing is changed here, and no job is submitted unless it is asked for.
+"""
