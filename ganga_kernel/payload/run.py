@@ -17,7 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
-from . import buffers, environment, imports, items, pickling, result, sealed, seeds, shipped, stdin
+from . import (
+    buffers, environment, imports, items, pickling, progress, result, sealed, seeds, shipped, stdin, tqdmbars,
+)  # fmt: skip
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
@@ -75,6 +77,10 @@ class Payload:
         self._start([*notes, note])
 
         self._outputs = outputs = self._take_over_outputs()
+        progress.provide()
+        if job.mapped is None:  # a map's items are counted
+            progress.report = outputs.progress.tell
+        tqdmbars.watch(progress.progress)
         module = _fresh_main()
         shell.choose_matplotlib_backend()
         self._runner = runner = shell.Runner(module, outputs, job.colors)
