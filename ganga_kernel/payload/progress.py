@@ -21,7 +21,7 @@ _PUBLIC = "ganga_kernel"
 Number = Union[int, float]
 
 #: In a job: what takes a cell's progress; None in an ordinary cell.
-report: Callable[[Number, Union[Number, None]], None] | None = None
+report: Callable[[Number, Number | None], None] | None = None
 
 
 def progress(done: Number, total: Number | None = None) -> None:

@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 from . import (
-    buffers, environment, imports, items, pickling, progress, result, sealed, seeds, shipped, stdin, tqdmbars,
+    buffers,
+    environment,
+    imports,
+    items,
+    pickling,
+    progress,
+    result,
+    sealed,
+    seeds,
+    shipped,
+    stdin,
+    tqdmbars,
 )  # fmt: skip
 from .chunk import Chunk
 from .events import EventStream

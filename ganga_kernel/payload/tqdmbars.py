@@ -1,7 +1,7 @@
 """tqdm's bars tell a cell's progress, without a change to the cell.
 
-tqdm itself is imported by nobody but the cell; it is changed when it is. Its text comes as ever. Its bars for
-notebooks are widgets, whose other half is the page's: in a job they are text, too. Their classes keep their names,
+tqdm is imported by nobody but the cell, and changed then. Its text comes as ever. Its bars for
+notebooks are widgets, whose other half is a page: in a job they are text. Their classes keep their names,
 so that a cell that imports one leaves to the notebook what it would have imported itself.
 """
 
