@@ -23,7 +23,7 @@ def watch(tell: Tell) -> None:
     ----------
     tell: called with what is done, and the total or None, each time that the outermost bar is drawn
     """
-    patches = {
+    patches: dict[str, Callable[[Any], None]] = {
         "tqdm.std": functools.partial(_tell_of_bars, tell),
         "tqdm.notebook": _make_text,
         "tqdm.autonotebook": _choose_as_in_a_notebook,
