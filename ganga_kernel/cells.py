@@ -74,6 +74,7 @@ class LiveCell:
     next_output: number of the next output to show
     refused: why the result wasn't taken, if it wasn't
     after: tokens of the jobs whose names it took
+    replaces: token of the job that was submitted once more as this one; empty if none was
     placed: how its names were made pending, see `Notebook._place`
     cell: what tells its cell from others: the id, or where the front end tells none the source
     watchers: told when the job's summary changed
@@ -93,6 +94,7 @@ class LiveCell:
         self.next_output = 0
         self.refused = ""
         self.after: list[str] = []
+        self.replaces = ""
         self.placed: dict[str, Any] = {}
         self.cell = ""
         self.watchers: list[Callable[[dict[str, Any]], None]] = []

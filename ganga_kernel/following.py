@@ -36,14 +36,19 @@ class Following:
     pending: tokens of jobs that have yet to deliver
     """
 
-    def __init__(
-        self, bridge: Bridge, screen: Screen, ask: Ask, spawn: Callable[[Awaitable[None]], None]
-    ) -> None:
-        self._bridge, self._screen, self._ask, self._spawn = bridge, screen, ask, spawn
+    _bridge: Bridge
+    _screen: Screen
+
+    def __init__(self, ask: Ask, spawn: Callable[[Awaitable[None]], None]) -> None:
+        self._ask, self._spawn = ask, spawn
         self.cells: dict[int, LiveCell] = {}
         self.pending: set[str] = set()
         #: Jobs whose results were taken, or couldn't be, of which the broker has yet to hear.
         self._taken: dict[int, bool] = {}
+
+    def join(self, bridge: Bridge, screen: Screen) -> None:
+        """See `Notebook.join`."""
+        self._bridge, self._screen = bridge, screen
 
     async def guest(self, number: int, parent: dict[str, Any]) -> LiveCell:
         """What shows a job, perhaps one that wasn't started here: it is shown below, and not delivered.
@@ -63,6 +68,11 @@ class Following:
             guest.draw()
             await self.follow(guest)
         return self.cells[number]
+
+    def newest_of(self, token: str) -> str:
+        """The token of a job, or of the one as which it was submitted once more, the newest."""
+        later = [live.job["token"] for live in self.cells.values() if live.replaces == token]
+        return self.newest_of(later[-1]) if later else token
 
     async def at(self, job: dict[str, Any], parent: dict[str, Any], hints: list[str]) -> LiveCell:
         """Where a job of ours shows: if it shows elsewhere in this notebook already, it moves.

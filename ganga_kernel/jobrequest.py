@@ -78,13 +78,18 @@ def identity_of(metadata: dict[str, Any], cell: BatchCell) -> str:
 
 def hints(captured: dict[str, Any]) -> list[str]:
     """What is worth saying of a capture, a sentence each, for the panel."""
-    said = []
     names = captured["names"]
     total = sum(names.values())
-    if total >= _WORTH_SAYING:
-        largest = sorted(names, key=lambda name: -names[name])[:3]
-        each = ", ".join(f"{name} ({spell_size(names[name])})" for name in largest)
-        said.append(f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.")
+    if total < _WORTH_SAYING:
+        return cautions(captured)
+    largest = sorted(names, key=lambda name: -names[name])[:3]
+    each = ", ".join(f"{name} ({spell_size(names[name])})" for name in largest)
+    return [f"Sent {spell_size(total)}: {each}{', …' if len(names) > 3 else ''}.", *cautions(captured)]
+
+
+def cautions(captured: dict[str, Any]) -> list[str]:
+    """What may surprise in a job made of this capture, a sentence each."""
+    said = []
     for name, reason in captured["unpicklable"].items():
         said.append(f"{name} can't travel: {reason} The cell fails if it uses it.")
     for name, reason in captured["refused"].items():

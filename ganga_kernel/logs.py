@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .panel import where
+from .options import spell_size
+from .panel import span, where
 
 
 def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
@@ -21,6 +22,7 @@ def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
     lines = [
         f"Job {job['id']} ({', '.join(where(job))}): {job['state']}",
         f"Its files are in {job['folder']}",
+        *_used(found["used"], job["tasks"]),
     ]
     for task in found["tasks"]:
         lines += _task(task, with_locals)
@@ -29,6 +31,28 @@ def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
     if found["log_tail"]:
         lines += [f"{job['backend']}'s log, {found['log']}, ends so:", _indented(found["log_tail"])]
     return "\n".join(lines)
+
+
+def _used(figures: list[Mapping[str, Any]], tasks: int) -> list[str]:
+    """What the tasks used, as a table; a job of one task has one figure of each."""
+    if not figures:
+        return []
+    columns = ("median", "high", "most") if tasks > 1 else ("most",)
+    heads = {"median": "median", "high": "95% below", "most": "most" if tasks > 1 else "used"}
+    rows = [["", *(heads[column] for column in columns), "asked"]]
+    for one in figures:
+        values = [*(one[column] for column in columns), one["asked"]]
+        rows.append([one["what"], *("-" if v is None else _UNITS[one["unit"]](v) for v in values)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        _indented("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip())
+        for row in rows
+    ]
+
+
+_UNITS: Mapping[str, Callable[[Any], str]] = {
+    "bytes": lambda size: spell_size(size, " "), "seconds": span, "part": "{:.0%}".format,
+}  # fmt: skip
 
 
 def _task(task: Mapping[str, Any], with_locals: bool) -> list[str]:
@@ -40,6 +64,7 @@ def _task(task: Mapping[str, Any], with_locals: bool) -> list[str]:
     lines = [", ".join(filter(None, [f"Task {task['task']}: {task['state']}", *facts]))]
     if task["reason"]:
         lines.append(_indented(task["reason"]))
+    lines += [_indented(entry["said"]) for entry in task["again"]]
     if task["error"]:
         lines.append(_indented(f"{task['error']['ename']}: {task['error']['evalue']}"))
     if task["said"]:

@@ -13,8 +13,8 @@ from .errors import OptionError
 _TASKS = 500
 #: Tasks of one job at most.
 _MOST_TASKS = 10_000
-#: The options on a line that hold Python, where no quote is open.
-_OPTION = re.compile(r"--(map|merge)(?:=|\s+)")
+#: The options on a line that hold expressions, Python's or HTCondor's, where no quote is open.
+_OPTION = re.compile(r"--(map|merge|set)(?:=|\s+)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -81,10 +81,7 @@ def merged_together(merges: list[Merge]) -> tuple[Merge, ...]:
     ------
     ValueError: two of them are of one name.
     """
-    names = [one.name for one in merges]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is merged twice")
+    _once([one.name for one in merges], "merged")
     return tuple(merges)
 
 
@@ -95,17 +92,20 @@ def together(maps: list[Map]) -> tuple[Map, ...]:
     ------
     ValueError: two of them bind one name.
     """
-    names = [name for one in maps for name in one.names]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is mapped twice")
+    _once([name for one in maps for name in one.names], "mapped")
     return tuple(maps)
 
 
-def taken_from(line: str) -> tuple[str, list[str]]:
-    """The maps and merges of a ``%%batch`` line, as options, and the line without them.
+def _once(names: list[str], what: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is {what} twice")
 
-    Their expression is Python, not shell: it may hold quotes, and blanks within brackets. It may also be
+
+def taken_from(line: str) -> tuple[str, list[str]]:
+    """The maps, merges and submit commands of a ``%%batch`` line, as options, and the line without them.
+
+    Their expression is no shell's: it may hold quotes, and blanks within brackets. It may also be
     quoted as a whole.
 
     Raises

@@ -59,13 +59,13 @@ class Notebook:
 
     _bridge: Bridge
     _screen: Screen
-    _jobs: Following
 
     def __init__(self, settings: GangaKernel | SettingsError) -> None:
         self._given = settings
         #: Where the notebook is; empty where the front end doesn't tell.
         self._path = os.environ.get("JPY_SESSION_NAME", "")
         self._defaults = Options()
+        self._jobs = Following(self._ask, self._spawn)  # from here on, as the router asks what is pending
         self._killed: set[int] = set()
         self._offered = False
         self._client: BrokerClient | None = None
@@ -76,7 +76,7 @@ class Notebook:
     def join(self, bridge: Bridge, screen: Screen) -> None:
         """Give it its ways to the inner kernel and to the front end; to be called before `start`."""
         self._bridge, self._screen = bridge, screen
-        self._jobs = Following(bridge, screen, self._ask, self._spawn)
+        self._jobs.join(bridge, screen)
 
     def start(self) -> None:
         """Begin, in the running event loop: start the broker while the user still types."""
@@ -169,6 +169,8 @@ class Notebook:
                     await self._supersede(jobrequest.identity_of(asking.parent["metadata"], cell))
                 captured = await self._capture(cell.source, asking.number, spool, chosen)
         except JobFailed as failed:
+            if chosen.dry_run:
+                raise _nothing_to_send(failed.failure) from failed
             return failed.failure
         except Interrupted as interrupted:
             return Failure.interrupt(interrupted)
@@ -190,8 +192,6 @@ class Notebook:
         BackendError: there is no such job, or nothing to run again.
         """
         before = self._jobs.cells.get(number)
-        if before is not None and ended(before.job["state"]):
-            await self._until_ended(before)
         job = await self._broker.submit(
             "resubmit",
             job=number,
@@ -204,13 +204,14 @@ class Notebook:
             hints = [f"It does once more what job {number} did; its names come when its cell is run again."]
             live = self._jobs.cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
         else:
+            await before.ended.wait()  # the broker has seen its end
+            await self._supersede(before.cell)
             items = job["items"]
             which = f"{items['total']} of {items['of']} items of " if failed and items else ""
             live = await self._jobs.at(job, asking.parent, [f"It runs {which}job {number} once more."])
-            live.sent, live.cell, live.after = before.sent, before.cell, before.after
-            await self._place(
-                live, **{**before.placed, "number": asking.number, "replaces": before.job["token"]}
-            )
+            live.sent, live.cell, live.replaces = before.sent, before.cell, before.job["token"]
+            live.after = [self._jobs.newest_of(token) for token in before.after]
+            await self._place(live, **{**before.placed, "number": asking.number, "replaces": live.replaces})
         self._spawn(self._jobs.follow(live))
         return await self._shown(live, chosen.over(self._all_defaults()), asking)
 
@@ -470,7 +471,7 @@ class Notebook:
         finally:
             remove(Path(request["folder"]))
         jobs = {live.job["token"]: number for number, live in self._jobs.cells.items()}
-        text = dryrun.as_text(captured, chosen, {**request, "backend": told["backend"]}, told, jobs)
+        text = dryrun.as_text(captured, chosen, request, told, jobs)
         self._screen.publish("stream", {"name": "stdout", "text": text}, asking.parent)
 
     async def _place(self, live: LiveCell, **how: Any) -> None:
@@ -559,3 +560,11 @@ class Notebook:
             log.info("%s", error)  # the connection is kept up, and jobs are followed again
         elif error is not None:
             log.error("in the grid kernel", exc_info=error)
+
+
+def _nothing_to_send(failure: Failure) -> CellError:
+    return CellError(
+        "The cell reads a name that a failed job was to bind or change, so there is nothing to show yet "
+        f"({failure.ename}: {failure.evalue}).",
+        "If it was this very cell's job, just run the cell: it begins with the values from before.",
+    )

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NoReturn
 
-from . import maps
+from . import maps, submitcommands
 from .errors import OptionError
 from .maps import Map, Merge
+from .submitcommands import Command
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SCALE = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -37,6 +38,9 @@ class Options:
     cpus, gpus: how many for each task
     runtime: seconds that each task may run
     requirements, rank, group: passed to the batch system as they are
+    set: submit commands of HTCondor, verbatim
+    retries: how often a task runs again that ended without a word from the cell
+    retry_memory: by how much a task's memory grows when it runs again since it needed more
     wait: the cell ends only with its job
     map: the cell runs once for each item
     merge: names of a map whose values become one, by a function of two of them
@@ -57,6 +61,9 @@ class Options:
     requirements: str | None = None
     rank: str | None = None
     group: str | None = None
+    set: tuple[Command, ...] | None = None
+    retries: int | None = None
+    retry_memory: float | None = None
     wait: bool | None = None
     map: tuple[Map, ...] | None = None
     merge: tuple[Merge, ...] | None = None
@@ -68,13 +75,15 @@ class Options:
     dry_run: bool | None = None
 
     def over(self, weaker: Options) -> Options:
-        """These options, with those of `weaker` where these say nothing."""
+        """These options, with those of `weaker` where these say nothing; each submit command by itself."""
         said = {name: value for name, value in vars(self).items() if value is not None}
+        if self.set and weaker.set:
+            said["set"] = submitcommands.over(self.set, weaker.set)
         return replace(weaker, **said)
 
     def resources(self) -> dict[str, Any]:
         """What the backend is asked for, as plain data; only what was said."""
-        return {k: v for k, v in asdict(self).items() if k in RESOURCES and v is not None}
+        return {k: v for k, v in asdict(self).items() if _option(k) in RESOURCES and v is not None}
 
     def describe(self) -> str:
         """The options as one would type them."""
@@ -121,6 +130,14 @@ def number(text: str) -> int:
     return int(text)
 
 
+def factor(text: str) -> float:
+    """How much more: ``2x``, ``1.5x``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*x?", text.strip(), re.IGNORECASE)
+    if not found or not 1 < float(found[1]) <= 100:
+        raise ValueError("it is written 2x or 1.5x")
+    return float(found[1])
+
+
 def flag(text: str) -> bool:
     """A switch of a tag or of metadata: ``batch:wait``, ``batch:wait=no``."""
     word = text.strip().lower()
@@ -142,6 +159,10 @@ def _attribute(option: str) -> str:
     return option.replace("-", "_")
 
 
+def _option(attribute: str) -> str:
+    return attribute.replace("_", "-")
+
+
 #: option -> (what turns its text into a value, its help for the user)
 PARSERS: dict[str, tuple[Any, str]] = {
     "backend": (words, "Ganga backend that runs the cell: Local, HTCondor, Slurm, …"),
@@ -153,6 +174,9 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "requirements": (words, "HTCondor requirements expression"),
     "rank": (words, "HTCondor rank expression"),
     "group": (words, "accounting group"),
+    "set": (submitcommands.parse, "HTCondor submit command, e.g. concurrency_limits=db; may be repeated"),
+    "retries": (count, "how often a task runs again that was killed or crashed"),
+    "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
     "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
     "merge": (maps.parse_merge, "one value in place of a list, e.g. total=max, or total=+ to add up"),
@@ -164,9 +188,14 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "dry-run": (flag, "submit nothing, and show what would be"),
 }
 #: Options that are for the backend.
-RESOURCES = ("memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group")
+RESOURCES = (
+    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "retries",
+    "retry-memory",
+)  # fmt: skip
 #: Options that may be given several times.
-_REPEATED: dict[str, Any] = {"map": maps.together, "merge": maps.merged_together}
+_REPEATED: dict[str, Any] = {
+    "map": maps.together, "merge": maps.merged_together, "set": submitcommands.together,
+}  # fmt: skip
 _FIELDS = {field.name for field in fields(Options)}
 assert {_attribute(name) for name in PARSERS} == _FIELDS
 
@@ -204,7 +233,8 @@ def from_mapping(given: Mapping[str, Any], where: str) -> Options:
 
     Parameters
     ----------
-    given: option -> value, a text or what JSON makes of it; a list where it is given several times
+    given: option -> value, a text or what JSON makes of it; where it may be given several times, also a list,
+        or a mapping in the place of ``NAME=VALUE`` texts
     where: what to call the source in an error, e.g. "the cell's metadata"
     """
     values: dict[str, Any] = {}
@@ -212,7 +242,7 @@ def from_mapping(given: Mapping[str, Any], where: str) -> Options:
         if name not in PARSERS:
             raise _unknown(name, where)
         try:
-            values[_attribute(name)] = _parsed(name, value if isinstance(value, list) else [value])
+            values[_attribute(name)] = _parsed(name, _listed(name, value))
         except ValueError as error:
             raise OptionError(f"{name}={value} in {where} can't be used: {error}.") from error
     return Options(**values)
@@ -230,6 +260,13 @@ def for_many(given: Options, where: str) -> Options:
             f"A map belongs to one cell, and {where} is for many.", "Write %%batch --map … in that cell."
         )
     return given
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    """What was given for an option, one by one."""
+    if isinstance(value, Mapping) and name in _REPEATED:
+        return [f"{key}={one}" for key, one in value.items()]
+    return value if isinstance(value, list) else [value]
 
 
 def _parsed(name: str, given: list[Any]) -> Any:
@@ -310,13 +347,15 @@ def _unknown(name: str, where: str, known: list[str] | None = None) -> OptionErr
 
 
 def _spell(attribute: str, value: Any) -> str:
-    name = attribute.replace("_", "-")
+    name = _option(attribute)
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
     if name in _REPEATED:
         return " ".join(f"--{name} {shlex.quote(str(one))}" for one in value)
     if name in ("memory", "disk"):
         return f"--{name} {spell_size(value)}"
+    if name == "retry-memory":
+        return f"--{name} {value:g}x"
     return f"--{name} {shlex.quote(str(value))}"
 
 

@@ -116,7 +116,7 @@ def _row(job: Job, now: float) -> tuple[str, ...]:
     return (
         str(job["id"]), job["state"], job["backend"], job["host"] or "-",
         f"In[{job['execution_count']}]", time.strftime("%m-%d %H:%M", time.localtime(job["created"])),
-        _span((job["ended"] or now) - job["started"]) if job["started"] else "-",
+        span((job["ended"] or now) - job["started"]) if job["started"] else "-",
         job["label"][:50],
     )  # fmt: skip
 
@@ -136,27 +136,32 @@ def _facts(job: Job) -> list[str]:
     if job["attempt"] and job["attempt"] > 1:
         facts.append(f"attempt {job['attempt']}")
     if job["started"] or job["ended"]:
-        facts.append(f"waited {_span((job['started'] or job['ended']) - job['created'])}")
+        facts.append(f"waited {span((job['started'] or job['ended']) - job['created'])}")
     else:
         facts.append(f"waits since {_clock(job['created'])}")
     if job["started"] and job["ended"]:
-        facts.append(f"ran {_span(job['ended'] - job['started'])}")
+        facts.append(f"ran {span(job['ended'] - job['started'])}")
     elif job["started"]:
         said = "runs since" if job["state"] == "running" else "started"
         facts.append(f"{said} {_clock(job['started'])}")
     if job["ended"]:
         facts.append(f"ended {_clock(job['ended'])}")
-    usage = job["usage"]
-    if usage:
-        facts.append(f"used {_span(usage['cpu'])} of CPU and {spell_size(usage['memory'], ' ')}")
-    return facts
+    return facts + ([_used(job["usage"])] if job["usage"] else [])
+
+
+def _used(usage: Mapping[str, Any]) -> str:
+    """What a job used, of what it asked for."""
+    cores = f" ({usage['efficiency']:.0%} of {usage['cpus']} cores)" if (usage["cpus"] or 1) > 1 else ""
+    memory = spell_size(usage["memory"], " ")
+    asked = f" of {spell_size(usage['memory_asked'], ' ')}" if usage["memory_asked"] else ""
+    return f"used {span(usage['cpu'])} of CPU{cores} and {memory}{asked}"
 
 
 def sentences(job: Job, hints: list[str]) -> list[str]:
     """What there is to say of a job's state, one sentence or more an item."""
     state = STATES[job["state"]]
     said = []
-    if job["state"] == "queued" and job["reason"]:
+    if job["state"] in ("queued", "running") and job["reason"]:
         said.append(job["reason"])
     elif job["state"] not in ("running", "done", "queued"):
         said.append(" ".join(filter(None, (state.sentence, job["reason"], state.remedy))))
@@ -180,7 +185,7 @@ def _clock(when: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A duration as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     seconds = max(0.0, seconds)
     if seconds < 9.95:

@@ -60,6 +60,13 @@ class GangaKernel(Configurable):
         60.0, help="Seconds after which a broker with no client and no job in flight ends."
     ).tag(config=True)
 
+    idle_pause = Float(
+        60.0,
+        min=0.0,
+        help="Seconds between two questions to HTCondor on why jobs of this user wait, at least; 0 means "
+        "that it is never asked.",
+    ).tag(config=True)
+
     @property
     def state(self) -> Path:
         """The folder of the broker's state."""

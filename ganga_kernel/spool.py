@@ -10,8 +10,9 @@
     ``<task>.result``  the names that the cell bound; empty if there are none
     ``<token>.result`` the result of another job, whose names the cell reads
 ``objects/``
-    content-addressed files: namespaces and items of maps (``<sha256>.pkl``), modules of the user's own
-    (``<sha256>.zip``) and the payload (``<sha256>.pyz``)
+    content-addressed files: namespaces and items of maps (``<sha256>.pkl``), large buffers of namespaces
+    (``<digest>-<size>.buf``, see `payload.buffers`), modules of the user's own (``<sha256>.zip``) and the
+    payload (``<sha256>.pyz``)
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ STATES: dict[str, State] = {
         State("failed", "The cell raised an error.", "See the traceback below the panel.", "#b42318",
               ended=True),
         State("lost", "The job ended without a word from the cell: it was killed or crashed.",
-              "Run the cell again, perhaps with more --memory.", "#b42318", ended=True),
+              "Run the cell again, or %resubmit the job, perhaps with more --memory.", "#b42318", ended=True),
         State("refused", "The backend didn't take the job.", "Mend the cause and run the cell again.",
               "#b42318", ended=True),
         State("skipped", "The job was not started, since one that it needs did not end well.",
-              "Mend that one, and run both cells again.", "#b42318", ended=True),
-        State("killed", "The job was killed on request.", "Run the cell again to start it anew.",
+              "Mend that one, and run both cells again, or %resubmit both jobs.", "#b42318", ended=True),
+        State("killed", "The job was killed on request.", "Run the cell again, or %resubmit the job.",
               "#6c757d", ended=True),
     )
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from tests.harness import Gate, Kernel, Site, make_site
 
 pytest_plugins = ["tests.pool"]
+
+# A shell starts what runs in its background with SIGINT ignored, and what the tests start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are noisy: no test fails for being slow.
 hypothesis.settings.register_profile("noisy", deadline=None)

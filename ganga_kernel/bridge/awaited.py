@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .placeholders import Pending
+
 
 @dataclass
 class Awaited:
@@ -13,7 +15,8 @@ class Awaited:
     Attributes
     ----------
     names: those that it was to bind or change
-    sent: what it was sent, as objects by name: its result may refer to them
+    sent: what it was sent, as objects by name: its result may refer to them; nothing once it has delivered
+    placed: its placeholders, by name; none once it has delivered
     number: the In[n] of its cell
     was: the In[n] that the cell had when the job was submitted
     is_map: whether the cell runs once for each item; its names become lists, which only the notebook makes
@@ -22,19 +25,20 @@ class Awaited:
 
     names: frozenset[str]
     sent: dict[str, Any]
+    placed: dict[str, Pending]
     number: int
     was: int
     is_map: bool
     merges: dict[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
 
 
-#: What is known of each job that has yet to deliver, by its token.
+#: What is known of each job whose names were made pending, by its token.
 jobs: dict[str, Awaited] = {}
 
 
 def of(token: str) -> Awaited:
-    """What is known of a job; nothing if it has delivered, or a kernel that has ended submitted it."""
-    return jobs.get(token, Awaited(frozenset(), {}, 0, 0, False))
+    """What is known of a job; nothing if a kernel that has ended submitted it."""
+    return jobs.get(token, Awaited(frozenset(), {}, {}, 0, 0, False))
 
 
 def maps() -> set[str]:

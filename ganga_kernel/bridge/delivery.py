@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import buffers, changes, items, pickling, sealed
+from ..payload import buffers, changes, items, pickling, sealed, unpickling
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
 from .placeholders import UNBOUND
@@ -46,17 +46,21 @@ def place(
     attached: whether it was submitted when the cell ran before
     is_map: whether the cell runs once for each item
     merges: of a map, expressions of functions that merge the values of names
-    replaces: token of the job that failed and does once more what it did as this one; empty if there is none
+    replaces: token of the job that failed, and whose work this one does once more; empty if there is none
     """
     namespace = _namespace()
-    before = awaited.of(replaces).sent  # what it was sent, whatever its names hold by now
-    supersede([replaces])
+    before = awaited.jobs.get(replaces)
+    merging = mapped.merging(merges) if before is None else before.merges
     names = [history.name_of(number) if name == history.name_of(was) else name for name in names]
     for other in [*after, token] if attached else after:
         inputs.await_job(other)
-    objects = before or {name: namespace[name] for name in sent if name in namespace}
+    here = {name: namespace[name] for name in sent if name in namespace}
+    objects = here if before is None else before.sent  # what it was sent, whatever its names hold by now
     placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely))
-    awaited.jobs[token] = Awaited(frozenset(names), objects, number, was, is_map, mapped.merging(merges))
+    placed = placeholders.owned(namespace, token)
+    if before is not None:
+        placeholders.replace(before.placed, placed)
+    awaited.jobs[token] = Awaited(frozenset(names), objects, placed, number, was, is_map, merging)
 
 
 def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[str, Any]:
@@ -80,11 +84,12 @@ def deliver(token: str, path: str, key: str, signature: str, sent: str) -> dict[
     """
     namespace = _namespace()
     owned = placeholders.owned(namespace, token)
-    referred = {name: placeholders.became(value) for name, value in awaited.of(token).sent.items()}
+    became = {name: placeholders.became(value) for name, value in awaited.of(token).sent.items()}
+    referred = {name: value for name, value in became.items() if value is not UNBOUND}
     try:
         with open(path, "rb") as file:
             reader = sealed.Reader(file, key, signature)
-            arrived = pickling.load_all(reader.stream, namespace, referred, reader.fetch)
+            arrived = unpickling.load_all(reader.stream, namespace, referred, reader.fetch)
     except sealed.NotGenuineError as error:
         return _refused(owned, f"the result file isn't what the job wrote ({error})")
     except Exception as error:  # noqa: BLE001 (unpickling runs any code: whatever it raises is told)
@@ -138,7 +143,7 @@ def _taken(
     """Take the names of a result into the namespace; see `deliver`."""
     namespace = _namespace()
     job = awaited.of(token)
-    awaited.jobs.pop(token, None)
+    job.sent, job.placed = {}, {}
     shown, was = history.name_of(job.number), history.name_of(job.was)
     arrived = {shown if name == was else name: value for name, value in arrived.items()}
     answer: dict[str, Any] = {"delivered": [], "kept": [], "changed": [], "unavailable": {}}
@@ -180,7 +185,7 @@ def _as_sent(names: set[str], sent: str) -> set[str]:
     namespace = _namespace()
     then: dict[str, Any] = {}
     with open(sent, "rb") as file:
-        pickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
+        unpickling.load_namespace(file, then, fetch=buffers.beside(Path(sent)))
     return {
         name
         for name in names & set(then)
@@ -208,7 +213,6 @@ def supersede(tokens: list[str]) -> None:
         for name in placeholders.owned(namespace, token):
             for pending in placeholders.failed_since(namespace, name, token):
                 placeholders.restore(namespace, name, pending)
-        awaited.jobs.pop(token, None)
 
 
 def _refused(owned: dict[str, placeholders.Pending], why: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 
@@ -127,6 +127,13 @@ def sources(pending: Pending) -> Iterator[Pending]:
         yield at
         if at._ganga_surely:
             return
+
+
+def replace(old: Mapping[str, Pending], new: Mapping[str, Pending]) -> None:
+    """What the new placeholders become, the old ones of the same names become as well."""
+    for name, pending in old.items():
+        if name in new:
+            pending._ganga_value = new[name]
 
 
 def became(value: Any) -> Any:

@@ -43,8 +43,8 @@ def repeated(
         raise BackendError(
             f"Job {job['id']} is {state}: it has not ended.", f"Wait for it, or %kill {job['id']} first."
         )
-    if state == "done" and not (failed and only):
-        raise BackendError(f"Job {job['id']} is done: nothing of it failed.", "Run its cell again.")
+    if (state == "done" and not (failed and only)) or only == []:
+        raise BackendError(f"Job {job['id']} is {state}: nothing of it failed.", "Run its cell again.")
     same = {name: job[name] for name in _SAME}
     mapped = _mapped(job, only, slots) if job["map"] else None
     return {

@@ -26,6 +26,12 @@ _ATTRIBUTES = {
     "memory": "RequestMemory", "disk": "RequestDisk", "cpus": "RequestCpus", "gpus": "RequestGPUs",
     "runtime": "AllowedJobDuration",
 }  # fmt: skip
+#: The bytes in which these attributes count.
+_UNITS = {"memory": 2**20, "disk": 2**10}
+#: What only HTCondor can be asked for, and would change what the job does elsewhere.
+_CONDORS = {"set", "retries", "retry_memory"}
+#: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
+_TOLD = (0, 1, 3)
 #: Procs of a cluster that are listed.
 _ROWS = 10
 #: Seconds within which all local payloads of a job start, once one has.
@@ -37,23 +43,47 @@ _TOKEN = "GangaKernelJob"
 _UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
 
 
-def check(backend: str, resources: dict[str, Any]) -> None:
-    """See that the backend can be reached, and asked for these resources. May take seconds if not.
+def check(backend: str) -> None:
+    """See that the backend can be reached. May take seconds if not.
 
     Raises
     ------
     ScheddUnreachable: no HTCondor schedd answers.
-    BackendError: the backend can't be asked for a resource.
     """
     if backend == "HTCondor":
         from ..condor.schedd import Schedd
 
         Schedd().query("false", ["ClusterId"])
-    elif backend != "Local" and resources:
+
+
+def check_resources(backend: str, resources: dict[str, Any]) -> None:
+    """See that the backend can be asked for these resources, and can read what it gets verbatim.
+
+    Raises
+    ------
+    BackendError, SubmitRefused: it can't.
+    """
+    if "retry_memory" in resources and "memory" not in resources:
         raise BackendError(
-            f"The backend {backend} can't be asked for {', '.join(sorted(resources))} yet.",
+            "--retry-memory makes more of --memory, and none is asked for.", "Add --memory, e.g. 2GB."
+        )
+    if backend == "HTCondor":
+        from ..condor.check import check as check_texts
+
+        requirements, rank, group = (resources.get(name, "") for name in ("requirements", "rank", "group"))
+        check_texts(requirements, rank, group, _commands(resources))
+        return
+    vain = set(resources) if backend != "Local" else _CONDORS & set(resources)
+    if vain:
+        raise BackendError(
+            f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
             "Leave these options out, or use HTCondor.",
         )
+
+
+def _commands(resources: dict[str, Any]) -> dict[str, str]:
+    """The submit commands that were asked for."""
+    return dict(resources.get("set", ()))
 
 
 def schedd_in_reach() -> bool:
@@ -227,6 +257,24 @@ def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
     Schedd().edit(cluster, {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()})
 
 
+def retry(job: dict[str, Any], task: int, memory: int) -> None:
+    """Release a task that HTCondor has on hold, with more memory.
+
+    Parameters
+    ----------
+    memory: bytes
+
+    Raises
+    ------
+    ScheddUnreachable, SubmitRefused: HTCondor doesn't let it.
+    """
+    from ..condor.schedd import Schedd
+
+    proc = f"{_cluster(job, 'release')}.{task}"
+    Schedd().edit(proc, {"RequestMemory": _in_condor("memory", memory)})
+    Schedd().release(proc, "released with more memory")
+
+
 def _cluster(job: dict[str, Any], action: str) -> str:
     """The cluster of a job that HTCondor has."""
     if job["backend"] != "HTCondor":
@@ -240,9 +288,7 @@ def _cluster(job: dict[str, Any], action: str) -> str:
 
 def _in_condor(name: str, value: int) -> int:
     """A resource in HTCondor's own unit: MB of memory, KB of disk."""
-    if name == "memory":
-        return -(-value // 2**20)
-    return -(-value // 2**10) if name == "disk" else value
+    return -(-value // _UNITS.get(name, 1))
 
 
 def _condor(
@@ -266,6 +312,9 @@ def _condor(
         "requirements": asked.get("requirements", ""),
         "rank": asked.get("rank", ""),
         "accounting_group": asked.get("group", ""),
+        "extra": _commands(asked),
+        "retries": asked.get("retries"),
+        "final_codes": list(_TOLD),
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
     return fields, [command]

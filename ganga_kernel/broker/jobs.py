@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from ..spool import Spool
 from ..states import ended
 from . import again, backends, dependencies, progress
 from .attaching import attaches
+from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
 from .summary import results, summary
@@ -54,13 +56,16 @@ class Jobs:
         self._session = GangaSession(settings.ganga, self._from_ganga)
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
-        self._watching = Watching(store, tell, self._changed, self._over)
+        self._watching = Watching(store, tell, self._changed, self._over, self._again)
+        self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
+        self._resubmitting = asyncio.Lock()
         self._local_waits = False
         self._in_flight = asyncio.Event()
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._handing: set[asyncio.Future[None]] = set()
+        self._retrying: set[asyncio.Future[None]] = set()
 
     # ------------------------------------------------------------------ requests
 
@@ -104,9 +109,10 @@ class Jobs:
         A schedd that answered a moment ago isn't asked again.
         """
         job["backend"] = backend = await self._backend(job["backend"])
+        backends.check_resources(backend, job["resources"])
         if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
             return
-        await asyncio.to_thread(backends.check, backend, job["resources"])
+        await asyncio.to_thread(backends.check, backend)
         if backend == "HTCondor":
             self._schedd_answered = time.monotonic()
 
@@ -173,8 +179,14 @@ class Jobs:
         ------
         BackendError: there is no such job, or nothing to run again.
         """
-        if known := self._store.by_token(token):
-            return summary(known)
+        async with self._resubmitting:  # asked again, it must not touch an accepted job's files
+            if known := self._store.by_token(token):
+                return summary(known)
+            return await self._resubmit(number, token, failed, resources, execution_count)
+
+    async def _resubmit(
+        self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
+    ) -> dict[str, Any]:
         job = self.row(number)
         failures = self._store.failed_items(number)
         fields = again.repeated(job, failures, failed, resources, self._settings.slots)
@@ -222,7 +234,9 @@ class Jobs:
         """
         job = self._in_flight_one(number)
         await asyncio.to_thread(backends.change, job, resources)
-        self._store.change_job(number, resources={**job["resources"], **resources})
+        asked = {**job["resources"], **resources}
+        self._store.change_job(number, resources=asked)
+        self._watching.asked_for(number, asked)
         return self.job(number)
 
     def _in_flight_one(self, number: int) -> dict[str, Any]:
@@ -268,7 +282,7 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch())
+        await asyncio.gather(self._hand_over(), self._watch(), self._explain())
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
@@ -305,6 +319,16 @@ class Jobs:
                 self._watching.look()
                 await asyncio.sleep(POLL)
             self._in_flight.clear()
+
+    async def _explain(self) -> None:
+        """Say why jobs wait in HTCondor's queue."""
+        while True:
+            await self._in_flight.wait()
+            try:
+                await self._idling.look()
+            except sqlite3.Error:  # a full disk: the jobs go on without a sentence
+                log.exception("why jobs wait")
+            await asyncio.sleep(LOOK)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
@@ -461,6 +485,29 @@ class Jobs:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
                 self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
             )
+
+    def _again(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        """A task is to be released with more memory, or has told its end, so that it needn't run again."""
+        act = self._stop if ended(task["state"]) else self._release
+        retrying = asyncio.ensure_future(act(job, task))
+        self._retrying.add(retrying)
+        retrying.add_done_callback(self._retrying.discard)
+
+    async def _release(self, job: dict[str, Any], task: dict[str, Any]) -> None:
+        problem, memory = "", task["again"][-1]["memory"]
+        try:
+            await asyncio.to_thread(backends.retry, job, task["task"], memory)
+        except GangaKernelError as error:
+            problem = str(error)
+        self._watching.retried(job["id"], task["task"], problem)
+
+    @staticmethod
+    async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
+        """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
+        try:
+            await asyncio.to_thread(backends.remove, job["backend"], f"{job['native']}.{task['task']}")
+        except GangaKernelError as error:
+            log.warning("job %s goes on in vain: %s", job["id"], error)
 
     def _changed(self, number: int) -> None:
         job = self.job(number)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..states import ended
-from . import backends
+from . import backends, usage
 from .summary import summary
 
 #: Tasks that are told; bytes of the end of a file.
@@ -23,7 +23,8 @@ def logs(job: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     ``job``, its summary; ``tasks``, those that ended badly first: columns of the store, and ``said``, what a
-    process said outside of the cell; ``more``: how many tasks aren't told; ``log`` and ``log_tail``: path and
+    process said outside of the cell; ``more``: how many tasks aren't told; ``used``: see `usage.figures`;
+    ``log`` and ``log_tail``: path and
     end of the backend's log, empty if there is none.
     """
     folder = Path(job["folder"])
@@ -33,6 +34,7 @@ def logs(job: dict[str, Any]) -> dict[str, Any]:
         "job": summary(job),
         "tasks": [_task(folder, task) for task in tasks[:_TASKS]],
         "more": max(0, len(tasks) - _TASKS),
+        "used": usage.figures(job),
         "log": str(log or ""),
         "log_tail": _tail(log) if log else "",
     }
@@ -45,7 +47,7 @@ def _goodness(task: dict[str, Any]) -> int:
 
 
 def _task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
-    told = ("task", "state", "reason", "host", "attempt", "exit_code", "error", "frames")
+    told = ("task", "state", "reason", "host", "attempt", "exit_code", "error", "frames", "again")
     return {**{key: task[key] for key in told}, "said": _tail(folder / f"{task['task']}.stderr")}
 
 

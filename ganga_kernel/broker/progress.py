@@ -77,10 +77,11 @@ def on_observation(
         return {**changes, **whole(task)}
     if kill_asked:
         return {**changes, "state": "killed", "reason": "", "error": None}
-    return {**changes, "state": "lost", "reason": _lost(task, seen)}
+    return {**changes, "state": "lost", "reason": lost(task, seen)}
 
 
-def _lost(task: dict[str, Any], seen: Observation) -> str:
+def lost(task: dict[str, Any], seen: Observation) -> str:
+    """Why a task ended without a word from the cell."""
     code = seen.exit_code
     if task["result"] is not None:
         return "The cell ended, but its result didn't come back."

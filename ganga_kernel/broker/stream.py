@@ -31,12 +31,14 @@ class EventStream:
     offset: bytes read; always at the end of a line, so that it can be stored and resumed from
     head: the first bytes, as far as they were read
     more: whether the last `read` stopped before the end
+    changed: when the file was changed last, as the last `read` saw it
     """
 
     path: Path
     offset: int = 0
     head: str = ""
     more: bool = False
+    changed: int = 0
 
     def read(self) -> tuple[bool, list[dict[str, Any]]]:
         """Whether the stream began anew since the last call, and its new events, some megabytes at most.
@@ -50,9 +52,11 @@ class EventStream:
         except FileNotFoundError:
             return False, []
         with file:
-            size = os.fstat(file.fileno()).st_size
-            if size == self.offset and self.offset >= _HEAD:
+            status = os.fstat(file.fileno())
+            size, unchanged = status.st_size, status.st_mtime_ns == self.changed
+            if size == self.offset and unchanged:
                 return False, []
+            self.changed = status.st_mtime_ns
             again = self._began_anew(file.read(_HEAD), size)
             file.seek(self.offset)
             block = file.read(_BLOCK)

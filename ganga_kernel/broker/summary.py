@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import maps
 from ..states import STATES, ended
+from . import retries, usage
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -80,8 +81,8 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "exit_code": shown["exit_code"],
         "error": shown["error"],
         "result": shown["result"],
-        "usage": _usage(tasks),
-        "notes": shown["notes"],
+        "usage": usage.used(tasks, job["resources"]),
+        "notes": [*shown["notes"], *retries.sentences(tasks), *_proposal(job, state)],
         "tasks": len(tasks),
         "started": min(started) if started else None,
         "ended": max(ends) if all(ends) else None,
@@ -141,10 +142,9 @@ def _items(job: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
             "of": job["map"]["count"]}  # fmt: skip
 
 
-def _usage(tasks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the tasks used together: time added up, and the most memory."""
-    used = [task["usage"] for task in tasks if task["usage"]]
-    if not used:
-        return None
-    together = {key: sum(one[key] for one in used) for key in ("wall", "cpu")}
-    return {**together, "memory": max(one["memory"] for one in used)}
+def _proposal(job: dict[str, Any], state: str) -> list[str]:
+    """What to ask for next time, of a job that is done; nothing on this host, where nothing is reserved."""
+    if state != "done" or job["backend"] == "Local":
+        return []
+    said = usage.proposal(job["tasks"], job["resources"])
+    return [said] if said else []

@@ -30,8 +30,9 @@ class Observation:
     state: "queued", "running", "held" or "ended"
     time: when it happened, unix seconds
     host: where it runs, as far as known
-    exit_code: of an ended task; negative for a signal; None if it isn't known
-    reason: the backend's own words on a hold or an end
+    exit_code: of a task that ended, or that ended and is queued again; negative for a signal; None if unknown
+    reason: why it is held, waits again, can't be reached or has ended; HTCondor's own words at the end
+    for_memory: of a held task: it used more memory than it was given
     """
 
     task: int
@@ -40,6 +41,7 @@ class Observation:
     host: str = ""
     exit_code: int | None = None
     reason: str = ""
+    for_memory: bool = False
 
 
 class Watcher(ABC):
@@ -209,7 +211,7 @@ _CONDOR = {
 
 
 def _from_condor(seen: Any, number: int) -> Observation | None:
-    from ..condor.holds import explain
+    from ..condor import holds, interruptions
 
     state = _CONDOR.get(seen.state)
     if state is None:
@@ -218,9 +220,20 @@ def _from_condor(seen: Any, number: int) -> Observation | None:
     if code is not None and code > 128:  # the launcher is a shell: it reports a signal so
         code = 128 - code
     reason = seen.reason or ""
+    for_memory = state == "held" and holds.is_for_memory(seen.code, seen.subcode, reason)
     if state == "held":
-        reason = explain(seen.code, seen.subcode, reason, number)
-    return Observation(seen.proc, state, seen.time, host=seen.host or "", exit_code=code, reason=reason)
+        reason = holds.explain(seen.code, seen.subcode, reason, number)
+    else:
+        reason = interruptions.explain(seen.state, reason)
+    return Observation(
+        seen.proc,
+        state,
+        seen.time,
+        host=seen.host or "",
+        exit_code=code,
+        reason=reason,
+        for_memory=for_memory,
+    )
 
 
 class GangaWatcher(Watcher):

@@ -9,16 +9,17 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import spool
 from ..states import ended
-from . import progress
+from . import progress, retries
 from .lastwords import last_words
 from .store import Store
 from .stream import EventStream
+from .summary import job_state
 from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Watched:
     turn: the task with which the next look begins
     changed: whether there is something to tell
     told: when it was told last
+    due_again: tasks that are to be released with more memory, or not to run again
     """
 
     job: dict[str, Any]
@@ -53,6 +55,7 @@ class Watched:
     turn: int = 0
     changed: bool = False
     told: float = 0.0
+    due_again: list[int] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -75,6 +78,10 @@ class Watched:
         at_once = len(self.streams) == 1 or all(ended(task["state"]) for task in self.job["tasks"])
         return self.changed and (at_once or now - self.told > _PAUSE)
 
+    def shown(self) -> dict[str, Any]:
+        """The task whose reason a job that waits is shown with: its first in the queue."""
+        return next(task for task in self.job["tasks"] if task["state"] == "queued")
+
     def result_size(self, name: str) -> int:
         """Bytes of a result file, 0 while it isn't there."""
         return spool.size(Path(self.job["folder"]), name)
@@ -88,12 +95,19 @@ class Watching:
     tell: told of outputs and restarts
     changed: told of a job whose state changed
     over: told of a job whose backend has ended all its tasks
+    again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
+        has ended and is run again by HTCondor, in vain
     """
 
     def __init__(
-        self, store: Store, tell: Told, changed: Callable[[int], None], over: Callable[[dict[str, Any]], None]
+        self,
+        store: Store,
+        tell: Told,
+        changed: Callable[[int], None],
+        over: Callable[[dict[str, Any]], None],
+        again: Callable[[dict[str, Any], dict[str, Any]], None],
     ) -> None:
-        self._store, self._tell, self._changed, self._over = store, tell, changed, over
+        self._store, self._tell, self._changed, self._over, self._again = store, tell, changed, over, again
         self._jobs: dict[int, Watched] = {}
 
     def __bool__(self) -> bool:
@@ -130,18 +144,53 @@ class Watching:
             EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
             for task in job["tasks"]
         ]
-        self._jobs[job["id"]] = Watched(job, watcher, streams, [])
+        due = [task["task"] for task in job["tasks"] if retries.due(task)]
+        self._jobs[job["id"]] = Watched(job, watcher, streams, [], due_again=due)
 
     def kill_asked(self, number: int) -> None:
         """The user asked for a job's end."""
         if number in self._jobs:
             self._jobs[number].job["kill_asked"] = 1
 
+    def retried(self, number: int, task: int, problem: str) -> None:
+        """A task was released with more memory; or it can't be, for a reason."""
+        if watched := self._jobs.get(number):
+            row = watched.job["tasks"][task]
+            said = {"reason": f"{row['reason']} It can't be released with more: {problem}"} if problem else {}
+            watched.changed |= self._change(watched, row, {**retries.settled(row), **said})
+
+    def asked_for(self, number: int, resources: dict[str, Any]) -> None:
+        """Other resources are asked for a job from now on; what was in its way may be so no longer."""
+        if number in self._jobs:
+            self._jobs[number].job["resources"] = resources
+        self.explain(number, "")
+
     def tell_status(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status."""
         for watched in self._jobs.values():
             if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
                 watched.watcher.tell(task, status)
+
+    def waiting(self) -> dict[str, int]:
+        """The jobs of which nothing runs and some waits in HTCondor's queue, the oldest first.
+
+        For each the proc whose reason is shown, as HTCondor names it, with the job's number.
+        """
+        found = {}
+        for watched in self._jobs.values():
+            job = watched.job
+            if job["backend"] == "HTCondor" and job_state(job["tasks"]) == "queued":
+                found[f"{job['native']}.{watched.shown()['task']}"] = watched.number
+        return found
+
+    def explain(self, number: int, reason: str) -> None:
+        """Say why a job that waits does so, or with an empty reason that it is not known (any more)."""
+        watched = self._jobs.get(number)
+        if watched is None or job_state(watched.job["tasks"]) != "queued":
+            return
+        if watched.shown()["reason"] != reason:
+            self._change(watched, watched.shown(), {"reason": reason})
+            self._changed(number)
 
     def look(self) -> None:
         """One look at every job in flight. Many times a second: with nothing new it costs little."""
@@ -166,6 +215,8 @@ class Watching:
                 watched.changed |= self._observe(watched)
         for kind, what in told:
             self._tell(kind, what)
+        while watched.due_again:
+            self._again(watched.job, watched.job["tasks"][watched.due_again.pop()])
         if watched.is_due_to_tell(now := time.monotonic()):
             watched.changed, watched.told = False, now
             self._changed(watched.number)
@@ -217,9 +268,16 @@ class Watching:
             task = watched.job["tasks"][one.task]
             asked = bool(watched.job["kill_asked"])
             changes = progress.on_observation(task, one, asked, watched.result_size)
+            if ended(task["state"]):
+                if retries.is_again(one):
+                    watched.due_again.append(one.task)
+            else:
+                changes |= retries.on_observation(task, one, watched.job["resources"], asked)
             if changes.get("state") == "lost" and not one.reason:
                 changes["reason"] += self._last_words(watched, one.task)
             changed |= self._change(watched, task, changes)
+            if "again" in changes and retries.due(task):
+                watched.due_again.append(one.task)
         if watched.watcher.offset != watched.job["log_offset"]:
             watched.job["log_offset"] = watched.watcher.offset
             self._store.change_job(watched.number, log_offset=watched.watcher.offset)

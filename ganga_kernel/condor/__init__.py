@@ -6,6 +6,10 @@ package imports neither Ganga nor HTCondor.
     description   plain data in, submit description out (pure)
     eventlog      the event log as observations, and what they add up to
     schedd        the way to the schedd: submit, act, query, find, and errors with a remedy
+    holds         what a hold means, and what to do (pure)
+    interruptions what an eviction, a lost machine or a removal means (pure)
+    idle          why a job waits in the queue: from ads to a sentence (pure)
+    whyidle       asks the daemons for these ads, in a process of its own
     launcher      the script that starts a payload on a worker
     backend       the Ganga plugin
 """

@@ -76,6 +76,10 @@ class HTCondor(IBackend):  # type: ignore[misc]
             "batch_name": _text("name of the job in condor_q"),
             "attributes": SimpleItem(defvalue={}, typelist=[str], doc="attributes of the job's ad, strings"),
             "extra": SimpleItem(defvalue={}, typelist=[str], doc="more submit commands, verbatim"),
+            "retries": _number("how often a task runs again that crashed; None for never"),
+            "final_codes": SimpleItem(
+                defvalue=[0], typelist=[int], sequence=1, doc="exit codes after which no task runs again"
+            ),
             "folder": _text("absolute path: where the job's files go; empty for its outputdir"),
             "input_files": SimpleItem(
                 defvalue=[], typelist=[str], sequence=1, doc="absolute paths of files to send along"
@@ -200,6 +204,8 @@ class HTCondor(IBackend):  # type: ignore[misc]
             batch_name=self.batch_name or job.name,
             attributes=dict(self.attributes),
             extra=dict(self.extra),
+            retries=self.retries,
+            final_codes=list(self.final_codes),
         )
 
     def _sandbox(self, job: Any, config: Any) -> list[str]:

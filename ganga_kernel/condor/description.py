@@ -24,10 +24,12 @@ _EXTRA_NAME = re.compile(r"(\+|MY\.)?[A-Za-z_][A-Za-z0-9_.]*\Z", re.IGNORECASE)
 _DOLLAR_MACRO = re.compile(r"\$\(\s*DOLLAR\s*[:)]", re.IGNORECASE)
 _ARGUMENTS, _ENVIRONMENT, _FOLDER = "task_arguments", "task_environment", "task_folder"
 
-# Commands that belong to a field of JobSpec, or on which the rest of the plugin relies.
+# Commands that belong to a field of JobSpec, or on which the rest of the plugin relies: a job whose cell
+# raised an error has ended, so HTCondor must not run it again.
 _RESERVED = frozenset(
-    "arguments environment error executable getenv initialdir input leave_in_queue log output "
-    "queue should_transfer_files stream_error stream_output transfer_executable "
+    "arguments environment error executable getenv initialdir input leave_in_queue log max_retries "
+    "on_exit_remove output queue retry_until should_transfer_files stream_error stream_output "
+    "transfer_executable "
     "transfer_input_files transfer_output_files when_to_transfer_output".split()
 )
 
@@ -79,6 +81,8 @@ class JobSpec:
         As in a submit file; empty for none. The first two are ClassAd expressions.
     attributes:
         Attributes of the job's ad, strings.
+    retries:
+        How often a task runs again that ended by a signal, or with an exit code not among `final_codes`.
     extra:
         Further submit commands, verbatim.
     """
@@ -104,6 +108,8 @@ class JobSpec:
     batch_name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    retries: int | None = None
+    final_codes: Sequence[int] = (0,)
 
 
 def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -143,6 +149,11 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
             _list(_file_name(name, "an output file") for name in spec.output_files) or '""'
         )
     lines.update(_resources(spec))
+    if spec.retries:
+        codes = ", ".join(map(str, spec.final_codes))
+        lines["on_exit_remove"] = (
+            f"(ExitBySignal =?= false && member(ExitCode, {{{codes}}})) || NumJobCompletions > {spec.retries}"
+        )
     for name, value in spec.attributes.items():
         lines[f"MY.{_identifier(name)}"] = _classad_string(value, f"the attribute {name}")
     if spec.batch_name:

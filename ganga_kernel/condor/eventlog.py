@@ -48,7 +48,7 @@ class Observation:
     host, slot:
         Where the job runs: the machine's name or address, HTCondor's slot name; else empty.
     exit_code, exit_signal:
-        Of a completed job: one of the two is set.
+        Of a completed job, or one that ended and is run again (evicted): one of the two is set.
     reason, code, subcode:
         Why, in HTCondor's words and numbers (held, evicted, removed, disconnected).
     memory_mb:
@@ -153,10 +153,13 @@ def observe(kind: str, event: Mapping[str, Any]) -> Observation | None:
         case "JOB_RECONNECT_FAILED":
             return replace(base, state="evicted", reason=reason)
         case "JOB_EVICTED":
+            again = bool(event.get("TerminatedAndRequeued"))
             return replace(
                 base,
                 state="evicted",
                 reason=reason,
+                exit_code=_number(event, "ReturnValue") if again else None,
+                exit_signal=_number(event, "TerminatedBySignal") if again else None,
                 code=_number(event, "ReasonCode"),
                 subcode=_number(event, "ReasonSubCode"),
             )

@@ -90,6 +90,24 @@ _UNKNOWN = Hold("HTCondor put it on hold.", "Mend the cause, then %release {job}
 _ERRNO = frozenset({6, 7, 8, 9, 10, 12, 13, 14})
 _LIMIT = re.compile(r"limit of (\d+(?:\.\d+)?) *(k|m|g)", re.IGNORECASE)
 _MEGABYTES = {"k": 2**-10, "m": 1, "g": 2**10}
+#: Codes of policies: the job's own, a machine's, a schedd's. Their words say what it is about.
+_POLICIES = frozenset({3, 21, 26})
+_MUCH = r"\b(exceed|limit|over|more than|too much)"
+_TOO_MUCH_MEMORY = re.compile(rf"\bmemory\b.*{_MUCH}|{_MUCH}.*\bmemory\b", re.IGNORECASE)
+
+
+def is_for_memory(code: int | None, subcode: int | None, said: str) -> bool:
+    """Whether a job is on hold since it used more memory than it was given.
+
+    HTCondor has a code for it where it limits memory itself; the policies of other sites say it in words.
+
+    Parameters
+    ----------
+    code, subcode, said: see `explain`
+    """
+    if code == 34:
+        return subcode == 102
+    return code in _POLICIES and bool(_TOO_MUCH_MEMORY.search(said))
 
 
 def explain(code: int | None, subcode: int | None, said: str, job: int) -> str:
@@ -104,6 +122,8 @@ def explain(code: int | None, subcode: int | None, said: str, job: int) -> str:
     hold = _HOLDS.get(code or 0, _UNKNOWN)
     if code == 34:
         hold = _RESOURCES.get(subcode or 0, hold)
+    elif is_for_memory(code, subcode, said):
+        hold = _RESOURCES[102]
     why = _system_error(code, subcode)
     remedy = hold.remedy.format(job=job, more=_more(said))
     words = f"HTCondor says: {said.rstrip('.')}." if said else ""

@@ -114,6 +114,14 @@ class Schedd:
         """The ads of the queue's jobs that match, in no order."""
         return self._ads(lambda schedd: schedd.query(constraint, list(attributes)))
 
+    def ads(self, constraint: str) -> list[Any]:
+        """The whole ads of the queue's jobs that match, as ``classad2.ClassAd``."""
+        return self._asked(lambda schedd: schedd.query(constraint))
+
+    def full_name(self) -> str:
+        """Its name in the pool."""
+        return str(self._locate().get("Name", ""))
+
     def history(
         self, constraint: str, attributes: Sequence[str] = (), match: int = -1, since: float = 0.0
     ) -> list[dict[str, Any]]:
@@ -196,10 +204,13 @@ class Schedd:
         return load_bindings().Schedd(self._locate())
 
     def _ads(self, ask: Callable[[Any], Any]) -> list[dict[str, Any]]:
+        return [dict(ad) for ad in self._asked(ask)]
+
+    def _asked(self, ask: Callable[[Any], Any]) -> list[Any]:
         htcondor2 = load_bindings()
         schedd = self._connect()
         try:
-            return [dict(ad) for ad in ask(schedd)]
+            return list(ask(schedd))
         except htcondor2.HTCondorException as error:
             raise self._unreachable(_words(error)) from error
 

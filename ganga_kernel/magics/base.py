@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metakernel import Magic
 
 from ..errors import CellError, OptionError
-from ..options import Parser
+from ..options import Parser, count
 
 if TYPE_CHECKING:
     from ..failures import Failure
@@ -71,3 +71,13 @@ class GangaMagic(Magic, ABC):
             return self.parser().parse_args(shlex.split(line, comments=True))
         except ValueError as error:
             raise OptionError(f"%{self.name}: {error}.", "Check the quotes.") from error
+
+
+class ForJobs(GangaMagic):
+    """A magic for one or more jobs, named by their numbers."""
+
+    def parser(self) -> Parser:
+        """See `GangaMagic.parser`."""
+        parser = super().parser()
+        parser.add_argument("jobs", nargs="+", type=count, metavar="N", help="number of a job")
+        return parser

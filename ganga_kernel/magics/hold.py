@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..options import Parser, count
-from .base import GangaMagic
+from .base import ForJobs
 
 
-class HoldMagic(GangaMagic):
+class HoldMagic(ForJobs):
     """See `line_hold`."""
 
     name = "hold"
@@ -19,12 +18,6 @@ class HoldMagic(GangaMagic):
         Example:
             %hold 12
         """
-
-    def parser(self) -> Parser:
-        """See `GangaMagic.parser`."""
-        parser = super().parser()
-        parser.add_argument("jobs", nargs="+", type=count, metavar="N", help="number of a job")
-        return parser
 
     async def run(self, line: str) -> None:
         """Hold them, and say how much of each."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ..options import Parser, count
 from ..states import ended
-from .base import GangaMagic
+from .base import ForJobs
 
 
-class KillMagic(GangaMagic):
+class KillMagic(ForJobs):
     """See `line_kill`."""
 
     name = "kill"
@@ -18,12 +17,6 @@ class KillMagic(GangaMagic):
         Example:
             %kill 12
         """
-
-    def parser(self) -> Parser:
-        """See `GangaMagic.parser`."""
-        parser = super().parser()
-        parser.add_argument("jobs", nargs="+", type=count, metavar="N", help="number of a job")
-        return parser
 
     async def run(self, line: str) -> None:
         """Kill, and say what became of each job."""

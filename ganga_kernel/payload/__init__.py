@@ -23,7 +23,15 @@ they are there. It is imported as ``ganga_kernel.payload`` on the submit side, a
     chunk, items  several items of a map in one process, and the files in which they travel
     seeds         random numbers of items
     result        which names the cell left, and the result file
-    pickling      namespaces to files and back, and their signatures; used on both sides
+    sealed        result files: signed by the job's key, and verified as they are read; used on both sides
+    pickling, unpickling  namespaces to files and back; used on both sides
+    buffers       large buffers apart from their pickle, hashed and moved by all cores
+    reductions    kinds of objects that pickle can't take by itself
+    lenient       reading a pickle of which a part can't be made here
+    changes       which inputs the cell has changed
+    frames        local variables where the cell failed
+    shipped       modules of the user's own, imported from the files that came along
+    used          memory, time and disk that the job used
     sources       cells' source text travels with their functions, for tracebacks and `inspect`
     unavailable   what stands for a value that couldn't travel
     archive       builds the archive (submit side only)

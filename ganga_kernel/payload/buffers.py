@@ -194,11 +194,7 @@ def _cores() -> int:
 
 
 def _memory(size: int) -> memoryview:
-    """Writable memory. Much of it is in large pages, where there are some: a page fault for each 4 KB takes
-    as long as reading them."""
+    """Writable memory. Much of it isn't filled with zeros first, as a `bytearray` is."""
     if size < LARGE:
         return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(memory)
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

@@ -6,8 +6,9 @@ import gc
 import os
 from typing import Any, Callable
 
-from . import items, pickling, result, seeds
+from . import items, result, seeds, unpickling
 from .events import EventStream
+from .frames import frames_of
 from .job import Job, Mapped
 from .outputs import Outputs
 from .sealed import Writer
@@ -21,6 +22,10 @@ class Chunk:
     runner: runs the cell
     load: loads what the notebook sent, and an item's values, into the namespace
     ran: called after each run of the cell
+
+    Attributes
+    ----------
+    frames: of the first item that failed, see `frames_of`
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Chunk:
         self._runner, self._outputs, self._events = runner, outputs, events
         self._load, self._ran = load, ran
         self._folder = os.getcwd()
+        self.frames: list[dict[str, Any]] = []
 
     def run(self, task: int, file: Writer) -> dict[str, Any] | None:
         """Run a task's items, one after the other, and write what they leave to a result file.
@@ -56,7 +62,7 @@ class Chunk:
     def _run(self, item: int, file: Writer) -> dict[str, Any] | None:
         os.chdir(self._folder)
         self._runner.renew()
-        pickling.forget_classes()
+        unpickling.forget_classes()
         self._load(item)
         seeds.renew(self._job.seed, item)
         values = result.Values(self._namespace, self._runner.hidden())
@@ -68,6 +74,8 @@ class Chunk:
             items.append(file, item, self._namespace, self._bound(values))
         elif self._mapped.allow_failures:
             items.append_failure(file, item, self._namespace, self._runner.exception, error)
+        if error is not None and not self.frames:
+            self.frames = frames_of(self._runner.exception)
         said = None if error is None else {"ename": error["ename"], "evalue": error["evalue"]}
         self._events.emit("item", item=item, status="ok" if error is None else "error", error=said)
         return error

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import IO, Any, Iterable, Iterator, NamedTuple
 
-from . import pickling
+from . import pickling, unpickling
 from .sealed import Reader, Writer
 
 _PLACE = struct.Struct("<Q")
@@ -68,14 +68,14 @@ def load(path: Path, item: int, namespace: dict[str, Any]) -> None:
 
     Raises
     ------
-    LoadError, DependencyError: as `pickling.load_namespace` does.
+    LoadError, DependencyError: as `unpickling.load_namespace` does.
     """
     with path.open("rb") as file:
         file.seek(-_PLACE.size, os.SEEK_END)
         count = _next(file, _PLACE)[0]
         file.seek(-_PLACE.size * (count + 1 - item), os.SEEK_END)
         file.seek(_next(file, _PLACE)[0])
-        pickling.load_namespace(file, namespace)
+        unpickling.load_namespace(file, namespace)
 
 
 def append(file: Writer, item: int, namespace: dict[str, Any], names: Iterable[str]) -> None:
@@ -110,12 +110,12 @@ def read(file: Reader, namespace: dict[str, Any]) -> Iterator[Result]:
 
     Raises
     ------
-    LoadError, DependencyError, NotGenuineError: as `pickling.load_all` does.
+    LoadError, DependencyError, NotGenuineError: as `unpickling.load_all` does.
     """
     stream: Any = file.stream
     while stream.peek(1):
         item, good = _next(stream, _HEADER)
-        values = pickling.load_all(stream, namespace, fetch=file.fetch)
+        values = unpickling.load_all(stream, namespace, fetch=file.fetch)
         yield Result(item, values, None) if good else Result(item, {}, values[_EXCEPTION])
 
 
@@ -134,8 +134,8 @@ def _travels(exception: BaseException, namespace: dict[str, Any]) -> bool:
     )
     file.seek(0)
     try:
-        pickling.load_namespace(file, {})
-    except pickling.LoadError:
+        unpickling.load_namespace(file, {})
+    except unpickling.LoadError:
         return False
     return not dumped.unpicklable
 

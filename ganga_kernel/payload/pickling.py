@@ -1,4 +1,4 @@
-"""Namespaces to files and back: what travels to a job, and what comes back.
+"""Namespaces to files: what travels to a job, and what comes back. `unpickling` reads it again.
 
 A pickle stream: a format mark; for each name its header ``(name, None)`` and its value, or the
 header ``(name, reason)`` alone if the value can't be pickled, or ``(name, False)`` if the name is to
@@ -37,34 +37,30 @@ import types
 from types import MappingProxyType
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
-from . import buffers, imports, lenient, sources
+from . import buffers, imports, sources
 from .reductions import reduction
-from .sealed import NotGenuineError
 from .unavailable import Unavailable, UnavailableError, reason_of
 
 __all__ = [
     "GONE",
     "DependencyError",
     "Dumped",
-    "LoadError",
     "Unavailable",
     "UnavailableError",
+    "describe",
     "dump_namespace",
-    "forget_classes",
     "import_cloudpickle",
     "is_array",
-    "load_all",
-    "load_namespace",
-    "load_pairs",
     "owner_of",
     "plain_pickler",
     "reason_of",
 ]
 
-_FORMAT = ("ganga-kernel namespace", 3)
-_NAMESPACE_ID = "ganga-kernel namespace"
-_REFERENCE = "ganga-kernel input"
-_BUFFER = "ganga-kernel buffer"
+#: What a stream begins with, and what persistent ids say: the namespace, an object of the reader's, a buffer.
+FORMAT = ("ganga-kernel namespace", 3)
+NAMESPACE = "ganga-kernel namespace"
+REFERENCE = "ganga-kernel input"
+BUFFER = "ganga-kernel buffer"
 #: The oldest cloudpickle whose pickles any newer one reads.
 _CLOUDPICKLE = (3, 0)
 #: Position of co_filename among the arguments of `types.CodeType`, in Python 3.8 to 3.14.
@@ -83,20 +79,6 @@ GONE = _Gone()
 
 class DependencyError(RuntimeError):
     """cloudpickle is missing or too old."""
-
-
-class LoadError(Exception):
-    """A stream can't be read.
-
-    Attributes
-    ----------
-    name: the name whose value can't be unpickled; None if the stream itself is damaged
-    """
-
-    def __init__(self, name: str | None, cause: BaseException) -> None:
-        what = "the stream" if name is None else f"the value of {name}"
-        super().__init__(f"{what} can't be unpickled: {_describe(cause)}")
-        self.name = name
 
 
 class Dumped(NamedTuple):
@@ -162,102 +144,6 @@ def dump_namespace(
             return dumped
         file.seek(start)
         file.truncate()
-
-
-def load_namespace(
-    file: IO[bytes],
-    namespace: dict[str, Any],
-    names: frozenset[str] | None = None,
-    referred: Mapping[str, Any] = MappingProxyType({}),
-    strictly: bool = True,
-    fetch: Callable[[Any], memoryview] | None = None,
-) -> list[str]:
-    """Load names into a namespace, one after the other, and return them.
-
-    A value that couldn't be pickled becomes an `Unavailable`.
-
-    Parameters
-    ----------
-    names: those that are wanted; None for all
-    referred: what the stream refers to by name
-    strictly: whether a value that can't be unpickled is an error; else what can't be made of it becomes an
-        `Unavailable`
-    fetch: finds a buffer that lies beside the stream
-
-    Raises
-    ------
-    LoadError: a value, or the stream, can't be unpickled.
-    NotGenuineError: `file` or `fetch` says so.
-    DependencyError: cloudpickle is missing or too old.
-    """
-    loaded = []
-    for name, value in load_pairs(file, namespace, referred, strictly, fetch):
-        if names is not None and name not in names:
-            continue
-        if value is GONE:
-            namespace.pop(name, None)
-        else:
-            namespace[name] = value
-        loaded.append(name)
-    return loaded
-
-
-def load_pairs(
-    file: IO[bytes],
-    namespace: dict[str, Any],
-    referred: Mapping[str, Any] = MappingProxyType({}),
-    strictly: bool = True,
-    fetch: Callable[[Any], memoryview] | None = None,
-) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) pairs without storing them; functions of the notebook live in
-    `namespace`. The value of a name that is to be deleted is `GONE`.
-
-    The caller decides name by name, before it asks for the next pair. Raises as `load_namespace`
-    does.
-    """
-    import_cloudpickle()
-    unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred, fetch)
-    if _load(unpickler, namespace, None) != _FORMAT:
-        raise LoadError(None, ValueError("this is no namespace of ganga-kernel"))
-    while True:
-        name, rest = _load(unpickler, namespace, None)
-        if name is None:
-            sources.register(rest)
-            return
-        if rest is None:
-            unpickler.variable = name
-            value = _load(unpickler, namespace, name)
-        else:
-            value = GONE if rest is False else Unavailable(name, rest)
-        unpickler.change_class(value)
-        yield name, value
-
-
-def load_all(
-    file: IO[bytes],
-    namespace: dict[str, Any],
-    referred: Mapping[str, Any] = MappingProxyType({}),
-    fetch: Callable[[Any], memoryview] | None = None,
-) -> dict[str, Any]:
-    """All names of a stream and their values, not stored, as `load_pairs` yields them.
-
-    What can't be made of a value here becomes an `Unavailable`.
-
-    Raises
-    ------
-    LoadError, NotGenuineError, DependencyError: as `load_namespace` does; `LoadError` only if the stream is
-        damaged.
-    """
-    start = file.tell()
-    classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
-    known = set(classes)
-    try:
-        return dict(load_pairs(file, namespace, referred, fetch=fetch))
-    except LoadError:
-        for new in set(classes) - known:  # one may be half made
-            classes.pop(new, None)
-        file.seek(start)
-        return dict(load_pairs(file, namespace, referred, strictly=False, fetch=fetch))
 
 
 class _Plan:
@@ -337,7 +223,7 @@ def _dump_once(plan: _Plan, sink: _Sink, gone: Iterable[str]) -> Dumped | None:
     """One attempt; None when it found out that it must start again."""
     pickler: Any = _pickler_class()(sink, plan, keep=sink.keep)
     sizes: dict[str, int] = {}
-    pickler.dump(_FORMAT)
+    pickler.dump(FORMAT)
     for name in plan.order():
         if name in plan.unpicklable:
             pickler.dump((name, plan.unpicklable[name]))
@@ -378,7 +264,7 @@ def _try_to_dump(pickler: Any, value: Any, sink: _Sink) -> str | None:
     except Exception as error:  # noqa: BLE001 - any class's own code may run here
         if sink.failure is not None:
             raise sink.failure from None
-        return f"a value of type {type(value).__name__} can't be pickled: {_describe(error)}"
+        return f"a value of type {type(value).__name__} can't be pickled: {describe(error)}"
     return None
 
 
@@ -389,7 +275,7 @@ def _inert(value: Any) -> bool:
     return isinstance(value, types.ModuleType)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """The innermost cause of an error, on one line."""
     seen = {id(error)}
     while True:
@@ -442,7 +328,7 @@ class _Sink:
             raise
         self.kept.add(place)
         self.written += raw.nbytes
-        return _BUFFER, place, raw.readonly
+        return BUFFER, place, raw.readonly
 
 
 def import_cloudpickle() -> Any:
@@ -499,14 +385,14 @@ def _pickler_class() -> Any:
 
         def persistent_id(self, obj: Any) -> Any:
             if obj is self._stand_in or obj is self._namespace:
-                return _NAMESPACE_ID
+                return NAMESPACE
             if type(obj) is pickle.PickleBuffer and self._keep is not None:
                 return self._keep(obj)
             name = self._plan.references.get(id(obj))
             if name is None:
                 return None
             self.referred.add(name)
-            return _REFERENCE, name
+            return REFERENCE, name
 
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
@@ -636,99 +522,6 @@ def plain_pickler(
     DependencyError: cloudpickle is missing or too old.
     """
     return _pickler_class()(file, _Plan(namespace, [], frozenset(), {}, references), take_buffer)
-
-
-def forget_classes() -> None:
-    """Have the next load make the notebook's classes anew, whatever became of those of the last one."""
-    module = import_cloudpickle().cloudpickle
-    getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).clear()
-
-
-class _Resolving:
-    """Resolves the namespace, and leaves classes that are here already as they are.
-
-    cloudpickle finds a class of the notebook again that comes back with an instance, and would set
-    all its attributes to what they were on the worker. But inputs of a job are read-only: only a
-    class that comes back as a name of its own is changed.
-    """
-
-    def __init__(
-        self,
-        file: IO[bytes],
-        namespace: dict[str, Any],
-        referred: Mapping[str, Any],
-        fetch: Callable[[Any], memoryview] | None,
-    ) -> None:
-        super().__init__(file)  # type: ignore[call-arg]
-        self._namespace, self._referred, self._fetch = namespace, referred, fetch
-        self._classes = getattr(import_cloudpickle().cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
-        #: Classes that are here already, and how to set their attributes, by id.
-        self._kept: dict[int, tuple[type, Callable[[], object] | None]] = {}
-
-    def persistent_load(self, pid: Any) -> Any:
-        if pid == _NAMESPACE_ID:
-            return self._namespace
-        if isinstance(pid, tuple) and pid[0] == _REFERENCE and pid[1] in self._referred:
-            return self._referred[pid[1]]
-        if isinstance(pid, tuple) and pid[0] == _BUFFER and self._fetch is not None:
-            buffer = self._fetch(pid[1])
-            return buffer.toreadonly() if pid[2] else buffer
-        raise pickle.UnpicklingError(f"unknown persistent id {pid!r}")
-
-    def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)  # type: ignore[misc]
-        if module != "cloudpickle.cloudpickle":
-            return found
-        if name in ("_make_skeleton_class", "_make_skeleton_enum"):
-            return functools.partial(self._make_class, found)
-        if name == "_class_setstate":
-            return functools.partial(self._set_class, found)
-        return found
-
-    def change_class(self, value: Any) -> None:
-        """Set the attributes of a class that comes as a name of its own."""
-        change = self._kept.get(id(value), (value, None))[1]
-        if change is not None:
-            change()
-
-    def _make_class(self, make: Callable[..., type], *arguments: Any) -> type:
-        known: type | None = self._classes.get(arguments[-2])
-        if known is None:
-            return make(*arguments)
-        self._kept.setdefault(id(known), (known, None))
-        return known
-
-    def _set_class(self, change: Callable[[type, Any], object], value: type, state: Any) -> None:
-        if id(value) in self._kept:
-            self._kept[id(value)] = value, functools.partial(change, value, state)
-        else:
-            change(value, state)
-
-
-class _Unpickler(_Resolving, pickle.Unpickler):
-    """Reads a stream as it should be."""
-
-
-class _Lenient(_Resolving, lenient.Unpickler):
-    """Reads a stream as far as it can be."""
-
-
-def _load(unpickler: Any, namespace: dict[str, Any], name: str | None) -> Any:
-    """Load the next object. cloudpickle sets ``__builtins__`` in a function's globals: put it
-    back."""
-    missing = object()
-    before = namespace.get("__builtins__", missing)
-    try:
-        return unpickler.load()
-    except NotGenuineError:
-        raise
-    except Exception as error:
-        raise LoadError(name, error) from error
-    finally:
-        if before is missing:
-            namespace.pop("__builtins__", None)
-        else:
-            namespace["__builtins__"] = before
 
 
 @functools.lru_cache(maxsize=None)

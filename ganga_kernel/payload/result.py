@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, Iterable, NamedTuple
 
-from . import changes, pickling, sealed
+from . import changes, pickling, sealed, unpickling
 
 _MISSING = object()
 _PLACE = struct.Struct(">Q")
@@ -131,6 +131,7 @@ def write(path: Path, namespace: dict[str, Any], left: Outcome, key: str) -> dic
             )
             writer.write(_PLACE.pack(end))
             signature = writer.seal(key)
+        path.unlink(missing_ok=True)  # ext4 writes a file to the disk at once that replaces another
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
@@ -150,21 +151,21 @@ def load(
     Parameters
     ----------
     same: inputs of that cell that are the same objects in this namespace, under the same names
-    strictly: see `pickling.load_namespace`
+    strictly: see `unpickling.load_namespace`
 
     Raises
     ------
-    LoadError, DependencyError, NotGenuineError: as `pickling.load_namespace` does.
+    LoadError, DependencyError, NotGenuineError: as `unpickling.load_namespace` does.
     """
     reader = sealed.Reader(file)  # the broker has verified it
     stream: Any = reader.stream
     stream.seek(-_PLACE.size, os.SEEK_END)
     (place,) = _PLACE.unpack(stream.read())
     stream.seek(place)
-    referred = dict(pickling.load_pairs(stream, namespace, strictly=strictly, fetch=reader.fetch))
+    referred = dict(unpickling.load_pairs(stream, namespace, strictly=strictly, fetch=reader.fetch))
     referred.update((name, namespace[name]) for name in same if name in namespace)
     stream.seek(0)
-    pickling.load_namespace(stream, namespace, frozenset(names), referred, strictly, reader.fetch)
+    unpickling.load_namespace(stream, namespace, frozenset(names), referred, strictly, reader.fetch)
 
 
 def describe(path: Path, signature: str) -> dict[str, Any]:

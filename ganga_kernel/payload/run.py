@@ -6,7 +6,7 @@ import builtins
 import contextlib
 import os
 import platform
-import resource
+import shutil
 import socket
 import sys
 import threading
@@ -30,13 +30,15 @@ from . import (
     shipped,
     stdin,
     tqdmbars,
-)  # fmt: skip
+    unpickling,
+)
 from .chunk import Chunk
 from .events import EventStream
 from .frames import frames_of
 from .job import Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
+from .used import used
 
 OK, CELL_FAILED, BROKEN, TERMINATED = 0, 1, 3, 143
 
@@ -62,10 +64,12 @@ class Payload:
         self._archive = archive
         self._outputs: Outputs | None = None
         self._runner: Any = None
+        self._unpacked: Path | None = None
         self._pid = os.getpid()
         #: Held while the end is being written: the cell's own, or that of a terminated job.
         self._ending = threading.Lock()
         self._begun = time.monotonic()
+        self._scratch = os.environ.get("_CONDOR_SCRATCH_DIR")  # before the notebook's variables
 
     def run(self) -> int:
         """Run the cell; returns the exit code.
@@ -136,7 +140,7 @@ class Payload:
             raise PayloadError(f"The cell ran, but: {problem}") from problem
         failed = error is not None and not mapped.allow_failures
         with self._ending:
-            self.end("error" if failed else "ok", error if failed else None, written)
+            self.end("error" if failed else "ok", error if failed else None, written, chunk.frames)
         return CELL_FAILED if failed else OK
 
     def end(
@@ -151,7 +155,7 @@ class Payload:
             self._outputs.close()
         if self._runner is not None:
             self._runner.close()
-        usage = self._usage()
+        usage = used(time.monotonic() - self._begun, self._scratch)
         self._events.emit("end", status=status, error=error, result=written, usage=usage, frames=frames)
 
     def _start(self, notes: list[str | None]) -> None:
@@ -180,7 +184,7 @@ class Payload:
 
     def _install(self, modules: Path) -> None:
         try:
-            shipped.install(modules)
+            self._unpacked = shipped.install(modules)
         except (OSError, zipfile.BadZipFile) as error:
             raise PayloadError(
                 f"The notebook's own modules, {modules}, can't be unpacked on the worker: {error}. "
@@ -190,7 +194,7 @@ class Payload:
     def _load(self, job: Job, namespace: dict[str, Any]) -> None:
         """Load what the notebook sent, and then what the jobs before this one left."""
         fetch = buffers.beside(job.namespace)
-        self._load_file(job.namespace, partial(pickling.load_namespace, namespace=namespace, fetch=fetch))
+        self._load_file(job.namespace, partial(unpickling.load_namespace, namespace=namespace, fetch=fetch))
         for one in job.inputs:
             self._load_file(
                 one.file, partial(result.load, namespace=namespace, names=one.names, same=one.same)
@@ -207,8 +211,8 @@ class Payload:
         with self._loading(path), path.open("rb") as file:
             try:
                 load(file)
-            except pickling.LoadError:
-                pickling.forget_classes()
+            except unpickling.LoadError:
+                unpickling.forget_classes()
                 file.seek(0)
                 load(file, strictly=False)
 
@@ -222,7 +226,7 @@ class Payload:
                 f"The notebook's variables, {path}, can't be read: {error.strerror}. "
                 "Check that this file can be seen from the worker, then run the cell again."
             ) from error
-        except (pickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
+        except (unpickling.LoadError, pickling.DependencyError, sealed.NotGenuineError) as error:
             raise PayloadError(
                 "The notebook's variables can't be loaded on the worker: {}. Check that {} has the "
                 "packages of the notebook's environment.".format(str(error).rstrip("."), sys.executable)
@@ -263,17 +267,9 @@ class Payload:
         }
         with self._ending:
             self.end("terminated", error)
+            if self._unpacked is not None:
+                shutil.rmtree(str(self._unpacked), ignore_errors=True)
             os._exit(TERMINATED)
-
-    def _usage(self) -> dict[str, float]:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {
-            "wall": time.monotonic() - self._begun,
-            "cpu": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            "memory": own.ru_maxrss * unit,
-        }
 
 
 def _choose_shell() -> tuple[Any, str | None]:

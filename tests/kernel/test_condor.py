@@ -16,7 +16,7 @@ from tests.pool import Pool
 
 @pytest.fixture(scope="module")
 def kernel(pool: Pool) -> Iterator[Kernel]:
-    with make_site(backend="HTCondor", options={"memory": "200MB"}) as site:
+    with make_site(backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0) as site:
         site.environment.update(pool.environ)
         folder = site.root / "notebooks"
         folder.mkdir()
@@ -59,6 +59,16 @@ def test_cells_hand_names_to_each_other_by_file_transfer(kernel: Kernel) -> None
     kernel.until_panel(last, "done")
     assert last.value == "42"
     assert kernel.run("total, double(total[0])").value == "([21], 42)"
+
+
+def test_large_arrays_travel_as_files_of_their_own(kernel: Kernel) -> None:
+    kernel.run("import numpy as np\nlarge = np.arange(1_500_000.)\nview = large[1:]\nread = large[:-1]")
+    kernel.run("%%batch\nlarge[1] += 20\nbefore = float(read[2])")
+    last = kernel.run("%%batch\nother = large.copy()\nother[0] = view[0]")
+    kernel.until_panel(last, "done")
+    assert kernel.run("before, [float(x) for x in (view[0], read[1], *other[:3])]").value == (
+        "(2.0, [21.0, 21.0, 21.0, 21.0, 2.0])"
+    )
 
 
 def test_requests_reach_the_queue_and_the_weaker_defaults_give_way(kernel: Kernel, pool: Pool) -> None:
@@ -141,6 +151,22 @@ def test_a_job_is_held_given_more_memory_and_released(kernel: Kernel, pool: Pool
     )
 
 
+def test_jobs_that_fit_nowhere_say_why_until_they_fit(kernel: Kernel) -> None:
+    large = kernel.run("%%batch --memory 500GB\nlarge = 1")
+    foreign = kernel.run("%%batch --requirements 'Arch == \"SPARC\"'\nforeign = 1")
+    kernel.listen(lambda: "largest has" in large.panel and "SPARC" in foreign.panel)
+    assert ": queued (" in large.panel and ": queued (" in foreign.panel
+    assert "No slot of the pool has the 500GB of memory that it asks for: the largest has" in large.panel
+    assert f"Ask for less: %job {large.job} --memory " in large.panel
+    assert 'meets Arch == "SPARC", which it requires.' in foreign.panel
+    kernel.run(f"%job {large.job} --memory 200MB")
+    assert kernel.run("large").value == "1"
+    kernel.until_panel(large, "done")
+    assert "largest has" not in large.panel
+    kernel.run(f"%kill {foreign.job}")
+    kernel.until_panel(foreign, "killed")
+
+
 def test_a_job_that_runs_for_too_long_says_so(kernel: Kernel) -> None:
     cell = kernel.run("%%batch --runtime 1s\nimport time; time.sleep(600)")
     kernel.until_panel(cell, "held")
@@ -154,7 +180,7 @@ def test_a_job_removed_behind_our_back_is_lost_with_a_reason(kernel: Kernel, poo
     kernel.until_panel(cell, "running")
     pool.run("condor_rm", _cluster(cell.panel))
     kernel.until_panel(cell, "lost")
-    assert "removed" in cell.panel or "condor_rm" in cell.panel
+    assert "Somebody removed it from HTCondor's queue with condor_rm. HTCondor says: via" in cell.panel
     assert kernel.run("away").error.startswith("JobLost")
 
 
@@ -194,12 +220,23 @@ def test_the_job_goes_on_while_the_broker_is_away(kernel: Kernel) -> None:
 
 
 def test_a_requirement_that_doesn_t_parse_is_refused_and_hurts_nobody(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch --requirements '((('\nrefused = 1")
-    kernel.until_panel(cell, "refused")
-    assert "requirements" in cell.panel.lower()
-    assert kernel.run("refused").error.startswith("JobRefused")
+    cell = kernel.run("%%batch --requirements 'Memory > (100'\nrefused = 1")
+    assert "--requirements is no ClassAd expression: Memory > (100\nIt misses 1 closing" in cell.error
+    assert kernel.run("refused").error.startswith("NameError")
     kernel.batch("fine = 1")
     assert kernel.run("fine").value == "1"
+
+
+def test_submit_commands_reach_the_queue(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    kernel.run('%batch --set +Colour="red" --set +Site=1')
+    cell = kernel.run(f'%%batch --set +Colour="dark blue" --set priority=7\n{gate.code}coloured = 1')
+    kernel.run("%batch --set +Colour=undefined")
+    kernel.until_panel(cell, "running")
+    said = pool.run("condor_q", _cluster(cell.panel), "-af:j", "Colour", "Site", "JobPrio")
+    assert said.split(maxsplit=1)[1].strip() == "dark blue 1 7"
+    gate.open()
+    kernel.until_panel(cell, "done")
+    assert "--log has" not in kernel.run("%%batch --set log=/dev/null\nworse = 1").error
 
 
 def test_without_a_browser_tagged_cells_run_side_by_side_in_the_pool(kernel: Kernel) -> None:
@@ -249,6 +286,47 @@ def test_a_job_is_run_again_with_more_memory(kernel: Kernel, pool: Pool) -> None
     kernel.until_panel(again, "done")
     asked = ("condor_history", _cluster(again.panel), "-limit", "1", "-af", "RequestMemory")
     kernel.listen(lambda: pool.run(*asked).strip() == "333")
+
+
+def test_a_task_that_crashed_runs_again_and_one_that_failed_does_not(kernel: Kernel) -> None:
+    kernel.run("import os, pathlib; been = os.path.abspath('been')")
+    cell = kernel.run(
+        "%%batch --retries 1\nhere = pathlib.Path(been)\nfirst = not here.exists()\nhere.touch()\n"
+        "if first: os.kill(os.getpid(), 9)\nrevived = 1"
+    )
+    kernel.until_panel(cell, "done")
+    assert "Attempt 2, since attempt 1 ended without a word from the cell. It was killed (SIG" in cell.panel
+    assert kernel.run("revived").value == "1"
+    cell = kernel.run("%%batch --retries 1\n1 / 0")
+    kernel.until_panel(cell, "failed")
+    assert "Attempt" not in cell.panel and "attempt" not in cell.panel
+
+
+def test_a_crash_after_the_cell_s_end_starts_nothing_anew(kernel: Kernel, pool: Pool) -> None:
+    crash = "import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))\n"
+    cell = kernel.run(f"%%batch --retries 99\n{crash}crashed = 1")
+    kernel.until_panel(cell, "done")
+    kernel.listen(lambda: pool.run("condor_q", _cluster(cell.panel), "-af", "JobStatus").strip() == "")
+    assert kernel.run("crashed").value == "1"
+
+
+def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    policy = (
+        "--set 'periodic_hold=JobStatus == 2 && RequestMemory < 300' "
+        "--set 'periodic_hold_reason=\"memory usage exceeded request_memory\"'"
+    )
+    cell = kernel.run(f"%%batch --memory 200MB --retry-memory 2x {policy}\n{gate.code}grown = 1")
+    kernel.listen(lambda: "Attempt 2 with 400MB, after it used more memory than 200MB." in cell.panel)
+    kernel.until_panel(cell, "running")
+    assert pool.run("condor_q", _cluster(cell.panel), "-af", "RequestMemory").strip() == "400"
+    gate.open()
+    assert kernel.run("grown").value == "1"
+    kernel.until_panel(cell, "done")
+    table = [line.split() for line in kernel.run(f"%logs {cell.job}").text.splitlines() if "  " in line]
+    assert ["used", "asked"] in table and any(
+        row[0] == "memory" and row[-2:] == ["400", "MB"] for row in table
+    )
+    assert any(row[0] == "disk" for row in table if row)
 
 
 def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:

@@ -210,3 +210,34 @@ def test_what_can_t_be_made_anew_here_hurts_no_other_name(kernel: Kernel) -> Non
     assert kernel.run("tensor.x").error.startswith(
         "UnavailableError: tensor is unavailable here: it can't be"
     )
+
+
+def fails_once(folder: Path) -> str:
+    """Code that fails until there is a file in the folder."""
+    return f"import os\nassert os.path.exists({str(folder / 'mended')!r})\n"
+
+
+def test_a_job_and_those_that_were_skipped_for_it_are_run_again(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("start = ['old']")
+    first = kernel.run(f"%%batch\n{fails_once(tmp_path)}start = ['new']")
+    second = kernel.run("%%batch\nkeep = [start]")
+    kernel.until_panel(second, "skipped")
+    (tmp_path / "mended").touch()
+    kernel.run(f"%resubmit {first.job}")
+    kernel.run(f"%resubmit {second.job}")
+    assert kernel.run("keep, start, keep[0] is start").value == "([['new']], ['new'], True)"
+
+
+def test_a_job_that_is_run_again_twice_refers_to_what_it_was_sent(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("src = ['sent']; other = 'old'")
+    first = kernel.batch(f"{fails_once(tmp_path)}held_on = [src]\nif not src: other = 'new'", "failed")
+    kernel.run("src = ['rebound']")
+    kernel.until_panel(kernel.run(f"%resubmit {first.job}"), "failed")
+    dry = kernel.run("%%batch --dry-run\nheld_on")
+    assert dry.error.startswith("CellError: The cell reads a name that a failed job was to bind")
+    (tmp_path / "mended").touch()
+    again = kernel.run(f"%resubmit {first.job}")
+    assert kernel.run("held_on, other").value == "([['sent']], 'old')"
+    assert kernel.run(f"%resubmit {again.job} --failed").error.startswith(
+        f"BackendError: Job {again.job} is done"
+    )

@@ -270,6 +270,16 @@ def test_values_are_merged_in_item_order_with_none_of_those_that_failed(kernel: 
     )
 
 
+def test_what_is_run_again_is_merged_as_it_was_asked_for(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("def combine(a, b): return a + b")
+    code = f"import os\nif x == 2: assert os.path.exists({str(tmp_path / 'mended')!r})\nsummed = str(x)"
+    failed = mapped(kernel, "--map x=range(4) --merge summed=combine", code, "failed")
+    kernel.run("del combine")
+    (tmp_path / "mended").touch()
+    kernel.run(f"%resubmit {failed.job} --failed")
+    assert kernel.run("summed").value == "'0123'"
+
+
 def test_a_merge_that_can_t_be_is_an_error(kernel: Kernel) -> None:
     for line, error in [
         ("--merge y=max", "OptionError: --merge y=max is for a map"),

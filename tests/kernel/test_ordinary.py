@@ -96,10 +96,10 @@ def test_interrupt_ends_a_cell_and_nothing_else(kernel: Kernel) -> None:
 def test_output_of_a_thread_is_kept_while_we_ask_the_kernel_things(kernel: Kernel) -> None:
     """Internal requests must not swallow what a thread prints in the meantime."""
     cell = kernel.run(
-        "import threading, time\n"
+        "import sys, threading, time\n"
         "def talk():\n"
         "    for i in range(40):\n"
-        "        print('line', i, flush=True); time.sleep(0.02)\n"
+        "        sys.stdout.write(f'line {i}\\n'); sys.stdout.flush(); time.sleep(0.02)\n"
         "thread = threading.Thread(target=talk); thread.start()"
     )
     others = [kernel.run("%jobs") for _ in range(10)]

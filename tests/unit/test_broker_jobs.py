@@ -15,6 +15,7 @@ from ganga_kernel.broker.session import GangaSession
 from ganga_kernel.broker.store import Store
 from ganga_kernel.errors import BrokerError
 from ganga_kernel.settings import GangaKernel
+from ganga_kernel.spool import Spool
 from tests.jobs import new_job
 
 
@@ -123,4 +124,58 @@ def test_a_map_whose_failures_are_allowed_is_attached_to_though_a_task_was_lost(
     assert asyncio.run(attached(store, "again"))
     (tmp_path / "0.result").unlink()
     assert not asyncio.run(attached(store, "once more"))
+    store.close()
+
+
+def test_a_resubmission_that_is_asked_for_again_meanwhile_is_one_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its answer takes too long: what the first request stored, the second one leaves alone."""
+    monkeypatch.setattr(backends, "check", lambda *_: None)
+    (tmp_path / "job.json").write_text('{"source": "1"}')
+
+    made: list[str] = []
+    copy_job = Spool.copy_job
+
+    def copied(spool: Spool, folder: Path, token: str, described: Any) -> Path:
+        made.append(token)
+        return copy_job(spool, folder, token, described)
+
+    monkeypatch.setattr(Spool, "copy_job", copied)
+
+    async def scene(store: Store) -> list[dict[str, Any]]:
+        settings = GangaKernel(state_dir=str(tmp_path / "state"), spool_dir=str(tmp_path / "spool"))
+        jobs = Jobs(settings, store, lambda *_: None)
+        asked = (jobs.resubmit(1, "again", False, {"memory": 7}, 5) for _ in range(2))
+        return await asyncio.gather(*asked)
+
+    store = Store(tmp_path / "jobs.sqlite")
+    store.add({**new_job("first"), "tasks": 1, "folder": str(tmp_path)})
+    store.change_task(1, 0, state="failed", ended=1.0, backend_ended=1)
+    first, second = asyncio.run(scene(store))
+    assert first["id"] == second["id"] == 2 and first["resources"] == {"memory": 7}
+    assert made == ["again"]  # a second time would be another key
+    store.close()
+
+
+def test_what_is_asked_for_a_job_in_the_queue_counts_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "change", lambda *_: None)
+    told: list[dict[str, Any]] = []
+
+    async def scene(store: Store) -> None:
+        jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda _, what: told.append(what))
+        row = store.job(1) or {}
+        jobs._watching.add(row, [])
+        jobs._watching.explain(1, "No slot has as much memory.")
+        await jobs.change(1, {"memory": 7})
+        assert row["resources"] == {"memory": 7}  # by which a retry with more memory goes, for example
+
+    store = Store(tmp_path / "jobs.sqlite")
+    store.add({**new_job("first"), "tasks": 1, "backend": "HTCondor", "folder": str(tmp_path)})
+    store.change_task(1, 0, state="queued")
+    store.change_job(1, handed=2, native="1")
+    asyncio.run(scene(store))
+    assert [one["job"]["reason"] for one in told] == ["No slot has as much memory.", ""]
     store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_a_stream_that_began_anew_and_is_longer_already_is_recognised(tmp_path: 
     assert again and [event["seq"] for event in events] == [0, 1, 2]
 
 
+def test_a_stream_that_began_anew_and_is_just_as_long_is_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    stream = EventStream(path)
+    path.write_bytes(line(1, 0, text="x" * 200))
+    stream.read()
+    path.write_bytes(line(2, 0, text="x" * 200))
+    os.utime(path, ns=(0, 0))  # the two may be within one tick of the disk's clock
+    again, events = stream.read()
+    assert again and [event["attempt"] for event in events] == [2]
+
+
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "0.events"
     path.write_bytes(b"Segmentation fault\n" + line(1, 0) + b"[1]\n")
@@ -99,7 +111,7 @@ def task(**values: Any) -> dict[str, Any]:
     return {
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
-        "usage": None, "notes": [], "items_done": 0, "items_failed": 0, **values,
+        "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, **values,
     }  # fmt: skip
 
 
@@ -265,7 +277,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
         )
     (tmp_path / "0.result").write_bytes(b"12345")
     over: list[dict[str, Any]] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, over.append)
+    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None)
     job = store.job(number)
     assert job is not None
     watching.add(job, ["completed"] * 2)

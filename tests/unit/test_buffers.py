@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganga_kernel.bridge import fingerprint
 from ganga_kernel.bridge.objects import Buffers
-from ganga_kernel.payload import buffers, pickling
-
-numpy = pytest.importorskip("numpy")
+from ganga_kernel.payload import buffers, pickling, unpickling
 
 LARGE = buffers.LARGE
 
@@ -61,7 +60,7 @@ def capture(objects: Path, namespace: dict[str, Any]) -> tuple[pickling.Dumped, 
 def load(objects: Path) -> dict[str, Any]:
     path = objects / "namespace.pkl"
     with path.open("rb") as file:
-        return dict(pickling.load_pairs(file, {}, fetch=buffers.beside(path)))
+        return dict(unpickling.load_pairs(file, {}, fetch=buffers.beside(path)))
 
 
 def test_the_same_content_is_one_file(tmp_path: Path) -> None:
@@ -84,10 +83,10 @@ def test_a_buffer_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
     dumped, _ = capture(tmp_path, {"a": numpy.zeros(LARGE, "u1")})
     (name,) = dumped.kept
     os.truncate(tmp_path / name, LARGE - 1)
-    with pytest.raises(pickling.LoadError, match=r"value of a .*ends too early"):
+    with pytest.raises(unpickling.LoadError, match=r"value of a .*ends too early"):
         load(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(pickling.LoadError, match=r"value of a .*No such file"):
+    with pytest.raises(unpickling.LoadError, match=r"value of a .*No such file"):
         load(tmp_path)
 
 
@@ -150,7 +149,7 @@ from pathlib import Path
 import numpy
 from ganga_kernel.bridge.fingerprint import fingerprint
 from ganga_kernel.bridge.objects import Buffers
-from ganga_kernel.payload import buffers, changes, pickling, result, sealed
+from ganga_kernel.payload import buffers, changes, pickling, unpickling, result, sealed
 
 SIZE, KEY, folder = 200_000_000, "00" * 32, Path(sys.argv[1])
 
@@ -173,12 +172,12 @@ def capture():
 
 def load():
     with (folder / "namespace.pkl").open("rb") as file:
-        return dict(pickling.load_pairs(file, {}, fetch=buffers.beside(folder / "namespace.pkl")))
+        return dict(unpickling.load_pairs(file, {}, fetch=buffers.beside(folder / "namespace.pkl")))
 
 def deliver():
     with (folder / "0.result").open("rb") as file:
         reader = sealed.Reader(file, KEY, written["signature"])
-        return dict(pickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
+        return dict(unpickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
 
 here = {"big": numpy.ones(SIZE, "u1")}
 changes.checksum(numpy.ones(10), {})

@@ -8,13 +8,15 @@ from ganga_kernel.logs import as_text
 
 TASK: dict[str, Any] = {
     "task": 0, "state": "failed", "reason": "", "host": "node7", "attempt": 2, "exit_code": 1,
-    "error": {"ename": "KeyError", "evalue": "'a'", "traceback": []}, "said": "",
+    "error": {"ename": "KeyError", "evalue": "'a'", "traceback": []}, "said": "", "again": [],
     "frames": [{"function": "<module>", "line": 3, "names": {"x": "1"}},
                {"function": "f", "line": 2, "names": {"y": "[1, 2]"}}],
 }  # fmt: skip
 FOUND: dict[str, Any] = {
-    "job": {"id": 3, "backend": "HTCondor", "native": "17", "state": "failed", "folder": "/spool/jobs/t"},
-    "tasks": [TASK], "more": 0, "log": "/spool/jobs/t/condor.log", "log_tail": "005 (017.000.000)\n...",
+    "job": {"id": 3, "backend": "HTCondor", "native": "17", "state": "failed", "folder": "/spool/jobs/t",
+            "tasks": 1},
+    "used": [], "tasks": [TASK], "more": 0,
+    "log": "/spool/jobs/t/condor.log", "log_tail": "005 (017.000.000)\n...",
 }  # fmt: skip
 
 

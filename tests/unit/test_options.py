@@ -47,7 +47,7 @@ def test_a_whole_line() -> None:
     found = from_line(
         "--backend HTCondor --memory 2GB --cpus 2 --runtime 1h --requirements 'a == \"b c\"' --no-wait"
     )
-    assert found == Options("HTCondor", 2**31, 2, None, None, 3600, 'a == "b c"', None, None, False)
+    assert found == Options("HTCondor", 2**31, 2, None, None, 3600, 'a == "b c"', wait=False)
 
 
 def test_the_stronger_options_win_and_the_rest_stays() -> None:

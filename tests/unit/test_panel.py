@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganga_kernel import panel
-from ganga_kernel.states import STATES, ended
+from ganga_kernel.states import STATES, State, ended
 
 
 def job(state: str = "running", **values: Any) -> dict[str, Any]:
@@ -29,6 +30,18 @@ def test_every_state_has_a_panel_and_the_unfinished_say_how_to_refresh(state: st
     assert text.startswith(f"Job 3: {state} (HTCondor, cluster 17")
     assert ("%wait 3" in text) == (not ended(state))
     assert state in panel.as_html(job(state), 1e9 + 70, [])
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=list(STATES))
+def test_the_docs_have_the_same_sentence_for_every_state(state: State) -> None:
+    said = " ".join(filter(None, (state.sentence, state.remedy)))
+    docs = Path(__file__).parents[2] / "docs" / "htcondor.md"
+    assert f"| {state.name} | {said} |" in docs.read_text()
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_job_in_flight_says_what_holds_it_up(state: str) -> None:
+    assert "Its machine is away." in panel.as_text(job(state, reason="Its machine is away."), 1e9, [])
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -90,8 +103,11 @@ def test_metadata_is_constant() -> None:
 
 
 def test_usage_and_times() -> None:
-    text = panel.as_text(job("done", usage={"cpu": 12.0, "memory": 2**31, "wall": 20.0}), 2e9, [])
+    usage = {"cpu": 12.0, "memory": 2**31, "efficiency": 0.3, "cpus": None, "memory_asked": None}
+    text = panel.as_text(job("done", usage=usage), 2e9, [])
     assert "waited 1 min" in text and "ran 20 s" in text and "used 12 s of CPU and 2 GB" in text
+    asked = panel.as_text(job("done", usage={**usage, "cpus": 2, "memory_asked": 2**32}), 2e9, [])
+    assert "used 12 s of CPU (30% of 2 cores) and 2 GB of 4 GB" in asked
 
 
 def test_only_a_running_job_is_said_to_run() -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganga_kernel.payload import archive, pickling, sealed
+from ganga_kernel.payload import archive, pickling, sealed, unpickling
 
 EMPTY = {"__name__": "__main__"}
 
@@ -63,7 +63,7 @@ class Result:
         namespace = dict(EMPTY) if namespace is None else namespace
         with (self.folder / "0.result").open("rb") as file:
             reader = sealed.Reader(file, self.key, self.end["result"]["signature"])
-            return dict(pickling.load_pairs(reader.stream, namespace, fetch=reader.fetch))
+            return dict(unpickling.load_pairs(reader.stream, namespace, fetch=reader.fetch))
 
 
 def prepare(

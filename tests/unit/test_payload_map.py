@@ -10,7 +10,7 @@ import pytest
 from test_payload_harness import EMPTY, Result, run_cell
 from test_payload_plain import BARE
 
-from ganga_kernel.payload import items, pickling, sealed
+from ganga_kernel.payload import items, sealed, unpickling
 
 
 def run_map(
@@ -24,7 +24,7 @@ def run_map(
         )
     mapped = {
         "names": list(names), "items": str(folder / "items.pkl"), "chunks": [[1, len(rows)], [0, 1]],
-        "allow_failures": allow_failures,
+        "only": None, "allow_failures": allow_failures,
         "surely": [],
     }  # fmt: skip
     return run_cell(folder, source, namespace, map=mapped, **more)
@@ -97,6 +97,7 @@ def test_a_failed_item_stops_no_other(tmp_path: Path, more: dict[str, Any]) -> N
     assert told(result) == [(1, "error", error), (2, "ok", None), (3, "error", error)]
     assert results(result) == [items.Result(2, {"y": 0.25}, None)]
     assert result.end["status"] == "error" and result.end["error"]["ename"] == "ZeroDivisionError"
+    assert [frame["names"]["x"] for frame in result.end["frames"]] == ["0"]
 
 
 @INTERPRETERS
@@ -164,7 +165,7 @@ def test_a_task_reads_its_own_items_only(tmp_path: Path) -> None:
     namespace: dict[str, Any] = {}
     items.load(path, 2, namespace)
     assert namespace == {"x": [3]}
-    with pytest.raises(pickling.LoadError):
+    with pytest.raises(unpickling.LoadError):
         items.load(path, 0, namespace)
 
 
@@ -174,3 +175,14 @@ def test_an_item_that_can_t_travel_is_named(tmp_path: Path) -> None:
         pytest.raises(items.ItemError, match=r"Item 1 .*generator"),
     ):
         items.write(file, dict(EMPTY), ["x"], [(1,), ((i for i in ()),)])
+
+
+def test_a_task_runs_those_items_that_are_asked_for(tmp_path: Path) -> None:
+    with (tmp_path / "items.pkl").open("wb") as file:
+        items.write(file, dict(EMPTY), ["x"], [(n,) for n in range(9)])
+    mapped = {
+        "names": ["x"], "items": str(tmp_path / "items.pkl"), "only": [2, 5, 7], "chunks": [[0, 2], [2, 3]],
+        "allow_failures": False, "surely": [],
+    }  # fmt: skip
+    result = run_cell(tmp_path, "y = 10 * x", None, map=mapped)
+    assert [(one.item, one.values["y"]) for one in results(result)] == [(2, 20), (5, 50)]

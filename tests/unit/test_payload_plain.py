@@ -96,9 +96,9 @@ def test_everything_once(tmp_path: Path, interpreter: tuple[str, ...], version: 
     ]
     check = (
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/vendor']\n"
-        "from _ganga_kernel.payload import pickling\n"
+        "from _ganga_kernel.payload import unpickling\n"
         "ns = {'__name__': '__main__', 'x': [10]}\n"
-        "names = pickling.load_namespace(open(sys.argv[2], 'rb'), ns)\n"
+        "names = unpickling.load_namespace(open(sys.argv[2], 'rb'), ns)\n"
         "assert ns['c'].m() == 11 and ns['y'] == [1, 2, 2], ns\n"
         "assert 'generator' in repr(ns['gen'])\n"
         "print(*sorted(names))"

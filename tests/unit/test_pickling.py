@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganga_kernel.payload import pickling
+from ganga_kernel.payload import pickling, unpickling
 from ganga_kernel.payload.pickling import Unavailable, UnavailableError
 
 
@@ -39,7 +39,7 @@ def travel(namespace: dict[str, Any], *names: str) -> dict[str, Any]:
     """The names, loaded into another namespace."""
     other = notebook()
     del other["__builtins__"]
-    pickling.load_namespace(dump(namespace, *names)[1], other)
+    unpickling.load_namespace(dump(namespace, *names)[1], other)
     return other
 
 
@@ -96,7 +96,7 @@ def test_unpicklable_names_do_not_disturb_others(values: dict[str, Any], data: A
     dumped, file = dump(namespace, *namespace)
     assert set(dumped.unpicklable) == bad and set(dumped.sizes) == set(values) - bad
     back = notebook()
-    assert sorted(pickling.load_namespace(file, back)) == sorted(values)
+    assert sorted(unpickling.load_namespace(file, back)) == sorted(values)
     assert {n for n in values if type(back[n]) is Unavailable} == bad
     assert all(back[n] == values[n] for n in set(values) - bad)
 
@@ -193,7 +193,7 @@ def test_loading_a_function_writes_nothing_else() -> None:
     here = notebook("x = 1\nimport os\ndef f(): return x, os\n")
     file = dump(here, "f", skip=frozenset(["x", "os"]))[1]
     there = {"__name__": "__main__", "x": "mine", "__builtins__": "untouched"}
-    pairs = dict(pickling.load_pairs(file, there))
+    pairs = dict(unpickling.load_pairs(file, there))
     assert there == {"__name__": "__main__", "x": "mine", "__builtins__": "untouched"}
     assert pairs["f"].__globals__ is there
 
@@ -201,7 +201,7 @@ def test_loading_a_function_writes_nothing_else() -> None:
 def test_pairs_are_not_stored() -> None:
     there = notebook()
     before = dict(there)
-    pairs = list(pickling.load_pairs(dump({"a": 1, "b": 2}, "a", "b")[1], there))
+    pairs = list(unpickling.load_pairs(dump({"a": 1, "b": 2}, "a", "b")[1], there))
     assert pairs == [("a", 1), ("b", 2)] and there == before
 
 
@@ -283,7 +283,7 @@ def test_dataclasses_enums_and_named_tuples() -> None:
 
 def test_reload_in_the_same_process_keeps_classes() -> None:
     here = notebook("class C: pass\nc = C()\n")
-    pairs = dict(pickling.load_pairs(dump(here, "c", "C")[1], here))
+    pairs = dict(unpickling.load_pairs(dump(here, "c", "C")[1], here))
     assert pairs["C"] is here["C"] and type(pairs["c"]) is here["C"]
 
 
@@ -297,7 +297,7 @@ def test_class_that_is_an_input_stays_as_it_is() -> None:
     before = here["C"]
     method, many = before.m, before.many
     before.count = 2
-    pairs = dict(pickling.load_pairs(file, here))
+    pairs = dict(unpickling.load_pairs(file, here))
     assert type(pairs["c"]) is before
     assert (before.count, before.m, before.many) == (2, method, many) and before.many is many
     assert before.made == ["C"]
@@ -307,7 +307,7 @@ def test_class_that_comes_back_as_a_name_is_changed() -> None:
     here = notebook("class C:\n    count = 1\nc = C()\n")
     file = dump(here, "c", "C")[1]
     here["C"].count = 2
-    pairs = dict(pickling.load_pairs(file, here))
+    pairs = dict(unpickling.load_pairs(file, here))
     assert pairs["C"] is here["C"] and here["C"].count == 1
 
 
@@ -340,7 +340,7 @@ def test_reasons(source: str, says: str) -> None:
     assert re.search(says, dumped.unpicklable["v"])
     assert "\n" not in dumped.unpicklable["v"] and set(dumped.sizes) == {"ok"}
     there = notebook()
-    pickling.load_namespace(file, there)
+    unpickling.load_namespace(file, there)
     assert pickling.reason_of(there["v"]) == dumped.unpicklable["v"]
 
 
@@ -444,13 +444,13 @@ def test_what_can_t_be_made_anew_is_unavailable_where_it_stands(bad: str) -> Non
     here["same"] = here["whole"]
     _, file = dump(here, "bad", "ok", "other", "same", "whole")
     sys.modules.pop("gone", None)
-    pickling.forget_classes()
-    with pytest.raises(pickling.LoadError):
-        pickling.load_namespace(file, notebook())
+    unpickling.forget_classes()
+    with pytest.raises(unpickling.LoadError):
+        unpickling.load_namespace(file, notebook())
     file.seek(0)
     there = notebook()
-    pickling.forget_classes()
-    pickling.load_namespace(file, there, strictly=False)
+    unpickling.forget_classes()
+    unpickling.load_namespace(file, there, strictly=False)
     assert (there["ok"], there["other"]) == ("ok", {"list": [3]}) and there["same"] is there["whole"]
     assert there["whole"][0] == 1 and there["whole"][2]["k"][0] == 2
     for value in (there["bad"], there["whole"][1], there["whole"][2]["k"][1]):
@@ -467,8 +467,8 @@ def test_a_class_that_was_half_made_is_made_anew() -> None:
         "class C:\n    inner = bad\n    def m(self): return 5\nc = C()\nok = [1]\n"
     )
     _, file = dump(here, "c", "ok")
-    pickling.forget_classes()
-    loaded = pickling.load_all(file, notebook())
+    unpickling.forget_classes()
+    loaded = unpickling.load_all(file, notebook())
     assert loaded["c"].m() == 5 and loaded["ok"] == [1]
     with pytest.raises(UnavailableError, match="no device"):
         loaded["c"].inner()
@@ -483,7 +483,7 @@ def test_dump_starts_where_the_file_stands(tmp_path: Path) -> None:
         pickling.dump_namespace({"a": 1, "g": (i for i in ())}, ["a", "g"], file)
         file.seek(6)
         there: dict[str, Any] = {}
-        assert pickling.load_namespace(file, there) == ["a", "g"] and there["a"] == 1
+        assert unpickling.load_namespace(file, there) == ["a", "g"] and there["a"] == 1
         file.seek(0)
         assert file.read(6) == b"before"
 
@@ -522,16 +522,16 @@ class _Unseekable(io.RawIOBase):
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", pickle.dumps(["x"]), pickle.dumps(1)])
 def test_damaged_stream(damage: bytes) -> None:
-    with pytest.raises(pickling.LoadError) as caught:
-        pickling.load_namespace(io.BytesIO(damage), {})
+    with pytest.raises(unpickling.LoadError) as caught:
+        unpickling.load_namespace(io.BytesIO(damage), {})
     assert caught.value.name is None
 
 
 def test_truncated_stream_names_what_is_lost() -> None:
     data = dump({"a": 1, "b": "x" * 1000}, "a", "b")[1].getvalue()
     there: dict[str, Any] = {}
-    with pytest.raises(pickling.LoadError, match="the value of b can't be unpickled") as caught:
-        pickling.load_namespace(io.BytesIO(data[:-500]), there)
+    with pytest.raises(unpickling.LoadError, match="the value of b can't be unpickled") as caught:
+        unpickling.load_namespace(io.BytesIO(data[:-500]), there)
     assert caught.value.name == "b" and there == {"a": 1}
 
 

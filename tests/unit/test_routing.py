@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganga_kernel import magics, routing
+from ganga_kernel.notebook import Notebook
 from ganga_kernel.routing import BatchCell, MagicCell, route
+from ganga_kernel.settings import GangaKernel
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,7 @@ def test_any_text_and_any_metadata_are_routed(code: str, metadata: dict[str, obj
 
 def test_each_magic_is_routed_here() -> None:
     assert sorted(magic.name for magic in magics.MAGICS) == sorted(routing.MAGICS)
+
+
+def test_the_router_may_ask_what_is_pending_before_the_notebook_has_joined() -> None:
+    assert not Notebook(GangaKernel()).closed

@@ -7,13 +7,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganga_kernel.payload import buffers, pickling, sealed
-
-numpy = pytest.importorskip("numpy")
+from ganga_kernel.payload import buffers, pickling, sealed, unpickling
 
 KEY = "00ff" * 16
 LARGE = buffers.LARGE
@@ -30,7 +29,7 @@ def write(path: Path, namespace: dict[str, Any]) -> str:
 def load(path: Path, signature: str, key: str | None = KEY) -> dict[str, Any]:
     with path.open("rb") as file:
         reader = sealed.Reader(file, key, signature)
-        return dict(pickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
+        return dict(unpickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
 
 
 @pytest.fixture
@@ -120,7 +119,7 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, values: dict[str, A
         reader = sealed.Reader(file, KEY, signature)
         file.truncate(100)
         with pytest.raises(sealed.NotGenuineError):
-            dict(pickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
+            dict(unpickling.load_pairs(reader.stream, {}, fetch=reader.fetch))
         assert not reader.is_whole()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_payload_harness import run_cell
 
-from ganga_kernel.payload import pickling
+from ganga_kernel.payload import pickling, unpickling
 
 IMPORTS = """
 import abc, asyncio, collections, contextlib, contextvars, dataclasses, enum, functools, inspect, io
@@ -450,7 +450,7 @@ class Travelled:
         assert self.result.code == 0, self.result.end["error"]
         with (folder / "0.result").open("rb") as opened:
             referred = {name: self.here[name] for name in names}
-            self.back = dict(pickling.load_pairs(opened, self.here, referred))
+            self.back = dict(unpickling.load_pairs(opened, self.here, referred))
         self.seen = self.back["seen"]
 
 

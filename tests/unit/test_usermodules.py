@@ -219,14 +219,14 @@ def test_a_package_of_too_many_files_is_not_walked_to_its_end(
 
 
 def test_extension_modules_travel_where_they_fit(job: Job, project: Path) -> None:
-    built = Path(importlib.import_module("_heapq").__file__ or "")
+    built = Path(importlib.import_module("_queue").__file__ or "")  # a file of its own in all usual Pythons
     (project / "own_p" / built.name).write_bytes(built.read_bytes())
     (project / "own_p" / "old.cpython-27-vax.so").write_bytes(b"")
     result = job(
         ship(project, "own_p"),
-        "from own_p._heapq import heappush\nheap = []\nheappush(heap, 5)\nprint(heap)\nimport own_p.old",
+        "from own_p._queue import SimpleQueue\nq = SimpleQueue()\nq.put(5)\nprint(q.get())\nimport own_p.old",
     )
-    assert result.text() == "[5]\n"
+    assert result.text() == "5\n"
     assert (
         "own_p.old can't be imported here: old.cpython-27-vax.so was built" in result.end["error"]["evalue"]
     )
@@ -309,3 +309,15 @@ def test_a_module_edited_since_its_import(project: Path, old: str, new: str, edi
     shipped = ship(project, "own_s")
     assert (list(shipped.edited) == ["own_s"]) == edited
     assert bool(shipped.state) == ("cuts" in new)  # what the notebook runs with counts
+
+
+def test_a_job_that_is_ended_leaves_no_files(
+    project: Path, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    source = "import own_a, os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)"
+    result = job(ship(project, "own_a"), source)
+    assert result.end["status"] == "terminated"
+    assert list(scratch.iterdir()) == []

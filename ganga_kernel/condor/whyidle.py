@@ -1,0 +1,105 @@
+"""``python -m ganga_kernel.condor.whyidle``: asks HTCondor why jobs wait, in a process of its own.
+
+HTCondor's bindings keep Python's lock while they wait for a daemon, also for one that hangs, and can't be
+interrupted: whoever must not wait starts this process, and ends it if it takes too long.
+
+It reads ``{"5.0": 7, …}`` from its standard input, a proc of the queue and our number of the job, and writes
+``{"7": "…", …}``, a sentence for each that is still idle.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import GangaKernelError, ScheddUnreachable
+from .bindings import load_bindings
+from .schedd import Schedd
+
+#: Slots that were not split off a partitionable one, which has what these use.
+_UNDIVIDED = 'SlotType =!= "Dynamic"'
+#: What a slot's conditions need in a usual pool, beside what is always read.
+_USUAL = ("Arch", "OpSys", "CondorVersion", "HasFileTransfer")
+
+
+def why_idle(procs: Mapping[str, int]) -> dict[int, str]:
+    """Why jobs wait in this machine's schedd, by our number. Jobs that are not idle (any more) are left out.
+
+    It asks the schedd once, and the collector once for its slots, those split off partitionable ones left
+    out; a second time if these have rules of a pool's own, for the attributes that these need; and once each
+    for the few small ads of negotiator, schedd and accounting. Jobs that HTCondor takes for equal are looked
+    at once.
+
+    Raises
+    ------
+    ScheddUnreachable: a daemon doesn't answer.
+    """
+    htcondor2 = load_bindings()
+    from . import idle
+
+    schedd = Schedd()
+    jobs = schedd.ads(f"JobStatus == 1 && ({_any_of(procs)})")
+    if not jobs:
+        return {}
+    kinds = htcondor2.AdType
+    attributes = {*idle.SLOT_ATTRIBUTES, *_USUAL}.union(*(idle.wanted(job) for job in jobs))
+    ads = _ask(kinds.Slot, _UNDIVIDED, attributes)
+    rules = attributes.union(*(idle.own_terms(ad) for ad in ads))
+    if rules != attributes:
+        ads = _ask(kinds.Slot, _UNDIVIDED, rules)
+    slots = [idle.slot_of(ad) for ad in ads]
+    pool = idle.Pool(
+        _first(_ask(kinds.Negotiator, None, idle.POOL_ATTRIBUTES)),
+        _first(_ask(kinds.Schedd, _named([schedd.full_name()]), idle.POOL_ATTRIBUTES)),
+        _ask(kinds.Accounting, _named(set().union(*map(idle.accounts, jobs))), idle.POOL_ATTRIBUTES),
+    )
+    known: dict[Any, idle.Reason] = {}
+    said = {}
+    for job in jobs:
+        alike = idle.alike(job)
+        if alike not in known:
+            known[alike] = idle.why_idle(job, slots, pool)
+        number = procs[f"{job['ClusterId']}.{job['ProcId']}"]
+        said[number] = known[alike].told(number)
+    return said
+
+
+def main() -> int:
+    """Answer one question. Returns 0, or 1 with a sentence on standard error."""
+    try:
+        said = why_idle(json.load(sys.stdin))
+    except GangaKernelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    json.dump(said, sys.stdout)
+    return 0
+
+
+def _ask(kind: Any, constraint: str | None, attributes: Iterable[str]) -> list[Any]:
+    """Ads of the pool's collector, with these of their attributes."""
+    htcondor2 = load_bindings()
+    try:
+        return list(htcondor2.Collector().query(kind, constraint, sorted(attributes)))
+    except htcondor2.HTCondorException as error:
+        raise ScheddUnreachable(f"The pool's collector doesn't answer: {error}.", "") from error
+
+
+def _first(ads: list[Any]) -> Any:
+    from classad2 import ClassAd
+
+    return ads[0] if ads else ClassAd()
+
+
+def _named(names: Iterable[str]) -> str:
+    return " || ".join(f"Name == {json.dumps(name)}" for name in sorted(names)) or "false"
+
+
+def _any_of(procs: Iterable[str]) -> str:
+    pairs = (proc.split(".") for proc in procs)
+    return " || ".join(f"(ClusterId == {int(cluster)} && ProcId == {int(proc)})" for cluster, proc in pairs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
