@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
+import math
 import numbers
 import os
 import sys
@@ -33,12 +34,15 @@ def progress(done: Number, total: Number | None = None) -> None:
     Parameters
     ----------
     done: how much is done, in any unit
-    total: how much there is to do; None if nobody knows
+    total: how much there is to do; None or infinite if nobody knows
 
     Raises
     ------
     TypeError: they aren't numbers.
+    ValueError: they are no finite ones.
     """
+    if isinstance(total, (float, numbers.Real)) and total == math.inf:
+        total = None
     counted = _number("done", done), None if total is None else _number("total", total)
     # An installed ganga-kernel is another module than the one that runs a job.
     taken = getattr(sys.modules.get("_ganga_kernel.payload.progress"), "report", None) or report
@@ -51,11 +55,14 @@ progress.__module__ = _PUBLIC
 
 
 def _number(name: str, value: Any) -> Number:
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
-    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    try:
+        if math.isfinite(value):
+            return int(value) if isinstance(value, numbers.Integral) else float(value)
+    except OverflowError:  # too large an integer for a float
+        pass
+    raise ValueError(f"{name} must be a finite number, not {value!r:.40}")
 
 
 class Progress:

@@ -21,7 +21,8 @@ def watch(tell: Tell) -> None:
 
     Parameters
     ----------
-    tell: called with what is done, and the total or None, each time that the outermost bar is drawn
+    tell: called with what is done, and the total or None, each time that the outermost bar is drawn. A bar
+        may count in anything that adds up; what `tell` refuses by a TypeError or ValueError isn't told.
     """
     patches: dict[str, Callable[[Any], None]] = {
         "tqdm.std": functools.partial(_tell_of_bars, tell),
@@ -35,11 +36,15 @@ def _tell_of_bars(tell: Tell, std: Any) -> None:
     bar = std.tqdm
     refresh, close = bar.refresh, bar.close
 
+    def tell_of(one: Any) -> None:
+        with contextlib.suppress(TypeError, ValueError):
+            tell(one.n, one.total)
+
     @functools.wraps(refresh)
     def refresh_and_tell(self: Any, *args: Any, **kwargs: Any) -> Any:
         drawn = refresh(self, *args, **kwargs)
         if not self.disable and self.pos == 0:
-            tell(self.n, self.total)
+            tell_of(self)
         return drawn
 
     @functools.wraps(close)
@@ -47,7 +52,7 @@ def _tell_of_bars(tell: Tell, std: Any) -> None:
         outermost = not getattr(self, "disable", True) and self.pos == 0
         close(self)
         if outermost:
-            tell(self.n, self.total)
+            tell_of(self)
 
     bar.refresh, bar.close = refresh_and_tell, close_and_tell
 
