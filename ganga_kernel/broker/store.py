@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 6
+_VERSION = 7
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
     items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
+    progress TEXT,                          -- how far its cell has got: see eta.py; of items only "at"
     again TEXT NOT NULL DEFAULT '[]',       -- how it came to run again by itself: see retries.py
     PRIMARY KEY (job, task)
 );
@@ -65,7 +66,7 @@ CREATE TABLE IF NOT EXISTS outputs (
 #: Failed items that a job is told with.
 _FAILURES = 20
 _JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes",
-         "again")  # fmt: skip
+         "progress", "again")  # fmt: skip
 
 
 class Store:

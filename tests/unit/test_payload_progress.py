@@ -34,7 +34,8 @@ def test_the_last_progress_comes_and_few_before_it(tmp_path: Path, source: str) 
 def test_a_bar_that_counts_in_something_else_runs_as_ever(tmp_path: Path) -> None:
     source = (
         "from tqdm import tqdm\n"
-        "odd = tqdm()\nodd.display = lambda *_, **__: None\nodd.n = 'some'\nodd.refresh()\nodd.n = 0\nodd.close()\n"
+        "odd = tqdm()\nodd.display = lambda *_, **__: None\n"
+        "odd.n = 'some'\nodd.refresh()\nodd.n = 0\nodd.close()\n"
         "with tqdm(total=float('inf')) as endless: endless.update(3)"
     )
     result = run_cell(tmp_path, source)
