@@ -225,6 +225,24 @@ class Store:
             for row in rows
         ]
 
+    def outputs_of(self, number: int, task: int, after: int, limit: int) -> list[dict[str, Any]]:
+        """The outputs of a task from number `after` on, so many at most."""
+        rows = self._db.execute(
+            "SELECT number, output FROM outputs WHERE job = ? AND task = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (number, task, after, limit),
+        )
+        return [{"number": row["number"], "output": json.loads(row["output"])} for row in rows]
+
+    def last_outputs(self, number: int, task: int, limit: int) -> list[dict[str, Any]]:
+        """The last outputs of a task, so many at most."""
+        rows = self._db.execute(
+            "SELECT number, output FROM outputs WHERE job = ? AND task = ? ORDER BY number DESC LIMIT ?",
+            (number, task, limit),
+        )
+        found = [{"number": row["number"], "output": json.loads(row["output"])} for row in rows]
+        return found[::-1]
+
     def forget_outputs(self, number: int, task: int) -> int:
         """Drop a task's outputs and failed items, as it started anew; returns the number that the job's next
         output gets."""
