@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .payload.progress import progress
 from .version import __version__
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "progress"]

@@ -33,6 +33,45 @@ def as_text(found: Mapping[str, Any], with_locals: bool) -> str:
     return "\n".join(lines)
 
 
+class Reader:
+    """What a task writes, as it is read bit by bit, with a line of ours where it starts anew and at its end.
+
+    Attributes
+    ----------
+    after: where the next reading goes on
+    """
+
+    def __init__(self, job: int, task: int | None) -> None:
+        self._title = f"Job {job}" if task is None else f"Job {job}, task {task}"
+        self._attempt = 0
+        self._at_line_start = True
+        self.after: Mapping[str, int] = {}
+
+    def texts(self, found: Mapping[str, Any], at_end: bool) -> list[tuple[str, str]]:
+        """What one reading brings, as pairs of "stdout" or "stderr" and a text.
+
+        Parameters
+        ----------
+        found: what the broker answers, see `broker.reading.read`
+        at_end: whether it is the last, and the task's end is to be told
+        """
+        shown = []
+        if 0 < self._attempt < found["attempt"]:
+            shown.append(self._line(f"starts anew, attempt {found['attempt']}"))
+        for name, text in found["texts"]:
+            shown.append((name, text))
+            self._at_line_start = text.endswith("\n")
+        if at_end:
+            shown.append(self._line(found["state"]))
+        self.after, self._attempt = found["after"], found["attempt"]
+        return shown
+
+    def _line(self, said: str) -> tuple[str, str]:
+        before = "" if self._at_line_start else "\n"
+        self._at_line_start = True
+        return "stdout", f"{before}--- {self._title}: {said} ---\n"
+
+
 def _used(figures: list[Mapping[str, Any]], tasks: int) -> list[str]:
     """What the tasks used, as a table; a job of one task has one figure of each."""
     if not figures:
@@ -69,6 +108,8 @@ def _task(task: Mapping[str, Any], with_locals: bool) -> list[str]:
         lines.append(_indented(f"{task['error']['ename']}: {task['error']['evalue']}"))
     if task["said"]:
         lines += [_indented("Its process said, outside of the cell:"), _indented(task["said"], 2)]
+    if task["wrote"]:
+        lines += [_indented("Its cell wrote last:"), _indented(task["wrote"], 2)]
     if with_locals:
         lines += _frames(task["frames"])
     return lines

@@ -12,10 +12,10 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import dryrun, failures, jobrequest, logs, maps, options, panel, reattach
 from .broker.client import BrokerClient
@@ -33,6 +33,11 @@ from .spool import Spool, execution_count, remove
 from .states import ended
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+#: Seconds between two looks at what a task writes, while it is followed.
+_LOOK = 0.25
 
 _OFFER = (
     "An HTCondor schedd is in reach: %%batch --backend HTCondor sends a cell there, "
@@ -241,14 +246,43 @@ class Notebook:
         """A table of the newest jobs of this user."""
         return panel.table(await self._broker.ask("jobs", limit=limit), time.time())
 
-    async def logs(self, number: int, with_locals: bool) -> str:
-        """What is left of a job.
+    async def logs(self, number: int, task: int | None, with_locals: bool) -> str:
+        """What is left of a job, or of one of its tasks.
 
         Raises
         ------
-        BackendError: there is no such job.
+        BackendError: there is no such job or task.
         """
-        return logs.as_text(await self._broker.ask("logs", job=number), with_locals)
+        return logs.as_text(await self._broker.ask("logs", job=number, task=task), with_locals)
+
+    async def read(
+        self, number: int, task: int | None, what: list[str], follow: bool, asking: Asking
+    ) -> None:
+        """Show what a job's task has written.
+
+        Parameters
+        ----------
+        task: None for the only one
+        what: what is to be shown, see `reading.KINDS`
+        follow: whether to go on until the task has ended, and to say how it ended
+
+        Raises
+        ------
+        Interrupted: the user has seen enough; the job goes on.
+        BackendError: there is no such job or task, or it has several.
+        """
+        reader = logs.Reader(number, task)
+        while True:
+            found = await self._or_interrupted(
+                self._broker.ask("read", job=number, task=task, what=what, after=reader.after), number
+            )
+            is_all = not found["more"] and (found["over"] or not follow)
+            for name, text in reader.texts(found, is_all and follow):
+                self._screen.publish("stream", {"name": name, "text": text}, asking.parent)
+            if is_all:
+                return
+            if not found["more"]:
+                await self._or_interrupted(asyncio.sleep(_LOOK), number)
 
     async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Kill jobs; returns their summaries."""
@@ -515,15 +549,25 @@ class Notebook:
                 raise JobFailed(failures.inherited(failure, live.job))
 
     async def _until_ended(self, live: LiveCell) -> None:
-        ended = asyncio.ensure_future(live.ended.wait())
+        await self._or_interrupted(live.ended.wait(), live.job["id"])
+
+    async def _or_interrupted(self, awaited: Coroutine[Any, Any, _T], number: int) -> _T:
+        """Wait for something of a job's.
+
+        Raises
+        ------
+        Interrupted: the user ended the wait.
+        """
+        work = asyncio.ensure_future(awaited)
         stopped = asyncio.ensure_future(self._stop_waiting.wait())
         try:
-            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise Interrupted(number)
         finally:
-            ended.cancel()
+            work.cancel()
             stopped.cancel()
-        if not live.ended.is_set():
-            raise Interrupted(live.job["id"])
 
     # ------------------------------------------------------------------ what the broker tells
 

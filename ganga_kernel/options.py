@@ -123,6 +123,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def job_and_task(text: str) -> tuple[int, int | None]:
+    """A job's number, or that of one of its tasks: ``3``, ``3.0``. The task is None if none is named."""
+    job, dot, task = text.strip().partition(".")
+    if dot and not task.isdigit():
+        raise ValueError("it is written N or N.TASK, for example 3.0")
+    return count(job), int(task) if dot else None
+
+
 def number(text: str) -> int:
     """A whole number of 32 bits."""
     if not text.strip().isdigit() or int(text) >= 2**32:

@@ -8,6 +8,7 @@ longer be updated still reads right: it carries the time of its state and says h
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +62,7 @@ def job_of(metadata: Mapping[str, Any]) -> int | None:
 def as_text(job: Job, now: float, hints: list[str]) -> str:
     """The panel for a console."""
     lines = [f"Job {job['id']}: {job['state']} ({', '.join(_facts(job))})"]
-    lines += [f"  {_counts(job['items'])}"] if job["items"] else []
+    lines += [f"  {said}"] if (said := _how_far(job, now)) else []
     lines += [f"  {sentence}" for sentence in sentences(job, hints)]
     if not ended(job["state"]):
         lines.append(f"  As of {_clock(now)}. {_refresh(job)}")
@@ -79,8 +80,8 @@ def as_html(job: Job, now: float, hints: list[str]) -> str:
     badge = f'<span style="{_BADGE.format(colour=state.colour)}">{state.name}</span>'
     facts = " · ".join(html.escape(fact) for fact in _facts(job))
     rows = [f"<div>{badge} <b>Job {int(job['id'])}</b> <span>{facts}</span></div>"]
-    if job["items"]:
-        rows.append(_bar(job["items"]))
+    if said := _how_far(job, now):
+        rows.append(f"<div>{_bar(job)} <span>{html.escape(said)}</span></div>")
     rows += [f"<div>{html.escape(sentence)}</div>" for sentence in sentences(job, hints)]
     if not ended(job["state"]):
         said = html.escape(f"As of {_clock(now)}. {_refresh(job)}")
@@ -88,16 +89,61 @@ def as_html(job: Job, now: float, hints: list[str]) -> str:
     return f'<div style="{_BOX.format(colour=state.colour)}">{"".join(rows)}</div>'
 
 
-def _bar(items: Mapping[str, Any]) -> str:
-    """How far a map has got."""
-    ended_ = int(items["done"]) + int(items["failed"])
-    bar = f'<progress value="{ended_}" max="{int(items["total"])}"></progress>'
-    return f"<div>{bar} <span>{html.escape(_counts(items))}</span></div>"
+def _bar(job: Job) -> str:
+    """A bar of what is done; empty where nobody knows how much there is to do."""
+    done, total = _done(job)
+    if not total or total < 0:
+        return ""
+    return f'<progress value="{min(max(done, 0), total)}" max="{total}"></progress>'
+
+
+def _done(job: Job) -> tuple[float, float | None]:
+    """How much of how much is done; of a map, how many items have ended."""
+    if job["items"]:
+        return job["items"]["done"] + job["items"]["failed"], job["items"]["total"]
+    return job["progress"]["done"], job["progress"]["total"]
+
+
+def _how_far(job: Job, now: float) -> str:
+    """How far a job has got, and how long it may yet take; empty if nobody knows."""
+    progress = job["progress"]
+    if not progress and not job["items"]:
+        return ""
+    done, total = _done(job)
+    if job["items"]:
+        said = [_counts(job["items"])]
+    else:
+        said = [f"{_spelled(done)} done" if total is None else f"{_spelled(done)} of {_spelled(total)} done"]
+    if total and 0 <= done <= total:
+        said[0] += f" ({math.floor(100 * (done / total))}%)"
+    if job["items"] and progress:
+        said.append("1 task runs" if progress["running"] == 1 else f"{progress['running']} tasks run")
+    if progress and progress["finish"] is not None and progress["finish"] >= now:
+        said.append(f"{_about(progress['finish'] - now)} left")
+    return ", ".join(said)
 
 
 def _counts(items: Mapping[str, Any]) -> str:
     failed = f", {items['failed']} failed" if items["failed"] else ""
     return f"{items['done']} of {items['total']} items done{failed}"
+
+
+def _spelled(number: float) -> str:
+    """A count, or any other number, for a reader: 1,234,567 or 0.25."""
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.4g}"
+
+
+def _about(seconds: float) -> str:
+    """An estimated duration, no finer than it is meant: a few seconds, about 20 s, about 2 h 10 min."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 57.5:
+        return f"about {5 * round(seconds / 5)} s"
+    if seconds < 3570:
+        return f"about {max(1, round(seconds / 60))} min"
+    if seconds < 48 * 3600:
+        return f"about {span(600 * round(seconds / 600))}"
+    return f"about {round(seconds / 86400):,} days"
 
 
 def table(jobs: list[Job], now: float) -> str:

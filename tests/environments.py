@@ -88,6 +88,8 @@ def check_names_go_both_ways(kernel: Kernel) -> None:
     assert cell.value == "6"
     assert kernel.run("(there, os.environ['FROM_SPEC'])").value == where
     assert kernel.run("'cloudpickle' in sys.modules, got").value == "(True, 6)"
+    kernel.batch("from ganga_kernel import progress\nprogress(1, 2)")
+    assert kernel.run("progress(2, 2)").reply["status"] == "ok"
     slow = kernel.run("%%batch\nimport time; time.sleep(0.5); slow = 1")
     assert kernel.run("slow").value == "1"
     failing = kernel.run("%%batch\n1/0")

@@ -13,6 +13,8 @@ from typing import Any
 from IPython import get_ipython
 from IPython.core.error import UsageError
 
+from ..payload import progress
+
 
 def hello(magics: list[str], cloudpickle: str) -> None:
     """Settle in, in the inner kernel.
@@ -27,6 +29,7 @@ def hello(magics: list[str], cloudpickle: str) -> None:
     """
     if importlib.util.find_spec("cloudpickle") is None:
         _load_package("cloudpickle", cloudpickle)
+    progress.provide()
     shell = get_ipython()
     for name in magics:
         if shell.find_line_magic(name) is None:

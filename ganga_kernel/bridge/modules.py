@@ -22,8 +22,8 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 #: By the name of a module, a digest of its file, or why it can't be read; None if it isn't the user's own.
 _Found = dict[str, Union[str, OSError, None]]
-#: Modules that are another one in each process.
-_NOBODY_S = {"__main__", "__mp_main__", __name__.partition(".")[0]}
+#: Modules that are another one in each process: ours, too.
+_NOBODY_S = {"__main__", "__mp_main__", "ganga_kernel", __name__.partition(".")[0]}
 
 
 def _places() -> Iterator[str]:

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..states import ended
 from . import backends, usage
+from .reading import events_of, texts_of
 from .summary import summary
 
-#: Tasks that are told; bytes of the end of a file.
+#: Tasks that are told; bytes of the end of a file, or characters of the end of a text.
 _TASKS, _TAIL = 20, 4000
+#: How many of a task's last outputs are looked at.
+OUTPUTS = 500
 
 
-def logs(job: dict[str, Any]) -> dict[str, Any]:
-    """Tell what is left of a job. Reads files of its folder.
+def logs(
+    job: dict[str, Any], only: int | None = None, outputs: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Tell what is left of a job, or of one task. Reads files of its folder.
 
     Parameters
     ----------
     job: its row in the store, with its tasks
+    only: the one task that is told
+    outputs: this one's last outputs
 
     Returns
     -------
-    ``job``, its summary; ``tasks``, those that ended badly first: columns of the store, and ``said``, what a
-    process said outside of the cell; ``more``: how many tasks aren't told; ``used``: see `usage.figures`;
-    ``log`` and ``log_tail``: path and
-    end of the backend's log, empty if there is none.
+    ``job``, its summary; ``tasks``, those that ended badly first: columns of the store, ``said``, what a
+    process said outside of the cell, and ``wrote``, what its cell wrote last; ``more``: how many tasks aren't
+    told; ``used``: see `usage.figures`; ``log`` and ``log_tail``: path and end of the backend's log, empty if
+    there is none.
     """
     folder = Path(job["folder"])
-    tasks = sorted(job["tasks"], key=_goodness)
+    tasks = sorted(job["tasks"], key=_goodness) if only is None else [job["tasks"][only]]
     log = backends.log(job)
+    wrote = _end("".join(text for _, text in texts_of(o for o in outputs if o["output"]["type"] != "error")))
     return {
         "job": summary(job),
-        "tasks": [_task(folder, task) for task in tasks[:_TASKS]],
+        "tasks": [{**_task(folder, task), "wrote": wrote} for task in tasks[:_TASKS]],
         "more": max(0, len(tasks) - _TASKS),
         "used": usage.figures(job),
         "log": str(log or ""),
-        "log_tail": _tail(log) if log else "",
+        "log_tail": _log_tail(log, only) if log else "",
     }
 
 
@@ -51,6 +60,16 @@ def _task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     return {**{key: task[key] for key in told}, "said": _tail(folder / f"{task['task']}.stderr")}
 
 
+def _log_tail(log: Path, proc: int | None) -> str:
+    """The end of HTCondor's log, or of what it says of one proc."""
+    if proc is None:
+        return _tail(log)
+    try:
+        return _end(events_of(log.read_text(errors="replace"), proc))
+    except OSError:
+        return ""
+
+
 def _tail(path: Path) -> str:
     """The last lines of a file; empty if it can't be read."""
     try:
@@ -60,4 +79,15 @@ def _tail(path: Path) -> str:
             text = file.read().decode(errors="replace")
     except OSError:  # it isn't there, or a network's file system has lost it
         return ""
-    return ((text.partition("\n")[2] if size > _TAIL else "") or text).strip()
+    return _end(text, cut=size > _TAIL)
+
+
+def _end(text: str, cut: bool = False) -> str:
+    """The last lines of a text.
+
+    Parameters
+    ----------
+    cut: whether the text is an end already, and its first line perhaps not whole
+    """
+    last = text[-_TAIL:]
+    return ((last.partition("\n")[2] if cut or len(text) > _TAIL else "") or last).strip("\n")

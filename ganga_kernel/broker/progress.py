@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..states import ended
+from . import eta
 from .watch import Observation
 
 Changes = dict[str, Any]
@@ -30,10 +31,14 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
             "state": "running", "attempt": event["attempt"], "host": event.get("host", ""),
             "started": event["time"], "notes": event.get("notes", []),
             "reason": "", "error": None, "frames": [], "result": None, "items_done": 0, "items_failed": 0,
+            "progress": None,
         }  # fmt: skip
     if event["event"] == "item":
         counter = "items_done" if event["status"] == "ok" else "items_failed"
-        return {counter: task[counter] + 1}
+        return {counter: task[counter] + 1, "progress": {"at": event["time"]}}
+    if event["event"] == "progress":
+        told = event["done"], event["total"], event["time"]
+        return {"progress": eta.counted(task["progress"], *told)}
     if event["event"] != "end":
         return {}
     changes: Changes = {"usage": event.get("usage")}

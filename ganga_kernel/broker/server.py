@@ -17,10 +17,10 @@ from ..errors import BrokerError, GangaKernelError, ProtocolMismatch, to_wire
 from ..folders import sweep
 from ..settings import GangaKernel
 from ..version import __version__
-from . import attaching, protocol
+from . import attaching, protocol, reading
 from .jobs import Jobs
 from .lease import HEARTBEAT, Lease
-from .logs import logs
+from .logs import OUTPUTS, logs
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,9 @@ class Server:
         if op == "results":
             return self._jobs.results(request["job"])
         if op == "logs":
-            return await asyncio.to_thread(logs, self._jobs.row(request["job"]))
+            return await self._logs(request["job"], request["task"])
+        if op == "read":
+            return await self._read(**{name: request[name] for name in ("job", "task", "what", "after")})
         if op == "jobs":
             return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
         if op == "kill":
@@ -167,6 +169,21 @@ class Server:
         if op == "status":
             return {"pid": os.getpid(), "version": __version__, **await self._jobs.status()}
         raise BrokerError(f"The broker doesn't know {op!r}.", "Restart the kernel.")
+
+    async def _logs(self, job: int, task: int | None) -> dict[str, Any]:
+        row = self._jobs.row(job)
+        if task is None and len(row["tasks"]) > 1:
+            return await asyncio.to_thread(logs, row)
+        task = reading.task_of(row, task)
+        return await asyncio.to_thread(logs, row, task, self._store.last_outputs(job, task, OUTPUTS))
+
+    async def _read(
+        self, job: int, task: int | None, what: list[str], after: dict[str, int]
+    ) -> dict[str, Any]:
+        row = self._jobs.row(job)
+        task = reading.task_of(row, task)
+        outputs = self._store.outputs_of(job, task, after.get("output", 0), reading.OUTPUTS)
+        return await asyncio.to_thread(reading.read, row, task, what, outputs, after)
 
     def _hello(self, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("protocol") != protocol.PROTOCOL:

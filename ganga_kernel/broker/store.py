@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 6
+_VERSION = 7
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
     items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
+    progress TEXT,                          -- how far its cell has got: see eta.py; of items only "at"
     again TEXT NOT NULL DEFAULT '[]',       -- how it came to run again by itself: see retries.py
     PRIMARY KEY (job, task)
 );
@@ -65,7 +66,7 @@ CREATE TABLE IF NOT EXISTS outputs (
 #: Failed items that a job is told with.
 _FAILURES = 20
 _JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes",
-         "again")  # fmt: skip
+         "progress", "again")  # fmt: skip
 
 
 class Store:
@@ -223,6 +224,24 @@ class Store:
             {"task": row["task"], "number": row["number"], "output": json.loads(row["output"])}
             for row in rows
         ]
+
+    def outputs_of(self, number: int, task: int, after: int, limit: int) -> list[dict[str, Any]]:
+        """The outputs of a task from number `after` on, so many at most."""
+        rows = self._db.execute(
+            "SELECT number, output FROM outputs WHERE job = ? AND task = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (number, task, after, limit),
+        )
+        return [{"number": row["number"], "output": json.loads(row["output"])} for row in rows]
+
+    def last_outputs(self, number: int, task: int, limit: int) -> list[dict[str, Any]]:
+        """The last outputs of a task, so many at most."""
+        rows = self._db.execute(
+            "SELECT number, output FROM outputs WHERE job = ? AND task = ? ORDER BY number DESC LIMIT ?",
+            (number, task, limit),
+        )
+        found = [{"number": row["number"], "output": json.loads(row["output"])} for row in rows]
+        return found[::-1]
 
     def forget_outputs(self, number: int, task: int) -> int:
         """Drop a task's outputs and failed items, as it started anew; returns the number that the job's next

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import maps
 from ..states import STATES, ended
-from . import retries, usage
+from . import eta, retries, usage
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -87,6 +87,7 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "started": min(started) if started else None,
         "ended": max(ends) if all(ends) else None,
         "items": _items(job, tasks) if job["map"] else None,
+        "progress": _items_progress(job, tasks, state) if job["map"] else _progress(shown, state),
     }
 
 
@@ -140,6 +141,42 @@ def _items(job: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
     failures = [one for one in job["failures"] if one["item"] not in gone]
     return {"total": total, "done": done, "failed": failed, "failures": failures, "lost": lost[:_LOST],
             "of": job["map"]["count"]}  # fmt: skip
+
+
+def _progress(task: dict[str, Any], state: str) -> dict[str, Any] | None:
+    """How far a cell has got, as it tells, and when it will be done; None if it tells nothing now.
+
+    Returns
+    -------
+    ``done`` and ``total``, None if unknown; ``running``, how many tasks run; ``finish``, unix seconds, None
+    if unknown.
+    """
+    count = task["progress"]
+    if count is None or state in ("queued", "done"):
+        return None
+    runs = state == "running"
+    return {"done": count["done"], "total": count["total"], "running": int(runs),
+            "finish": eta.of_count(count) if runs else None}  # fmt: skip
+
+
+def _items_progress(job: dict[str, Any], tasks: list[dict[str, Any]], state: str) -> dict[str, Any] | None:
+    """The same of a map's items, while tasks run; those of tasks that left nothing have ended, too."""
+    if state != "running":
+        return None
+    parts, waiting, running, done = [], [], 0, 0
+    for task in tasks:
+        first, last = job["map"]["chunks"][task["task"]]
+        over, runs = ended(task["state"]), task["state"] == "running"
+        count = task["items_done"] + task["items_failed"]
+        done += last - first if over else count
+        running += runs
+        if task["started"] is not None and (over or runs):
+            at = (task["progress"] or {"at": task["started"]})["at"]
+            parts.append(eta.Part(count, last - first - count if runs else 0, task["started"], at))
+        elif not over:
+            waiting.append(last - first)
+    total = job["map"]["chunks"][-1][1]
+    return {"done": done, "total": total, "running": running, "finish": eta.of_items(parts, waiting)}
 
 
 def _proposal(job: dict[str, Any], state: str) -> list[str]:

@@ -12,6 +12,8 @@ they are there. It is imported as ``ganga_kernel.payload`` on the submit side, a
     events        the event stream
     outputs       everything a cell shows, in order: sys.stdout and sys.stderr, displays, errors
     capture       what C code and child processes write to file descriptors 1 and 2
+    progress      how far a cell has got: `progress`, and the events that come of it
+    tqdmbars      tqdm's bars tell it, too
     shell, plain  run a cell with IPython, or without
     cellname      the file name that a cell has in errors
     tracebacks    no frame of ours in a user's traceback

@@ -17,6 +17,7 @@ from typing import Any, Iterable
 
 from .capture import Capture, c_flusher
 from .events import EventStream
+from .progress import Progress
 
 #: Seconds for which text is held back at most.
 _INTERVAL = 0.05
@@ -30,12 +31,17 @@ class Outputs:
     """Turns what a cell shows into ``output`` events. Takes over file descriptors 1 and 2, for
     good.
 
+    Attributes
+    ----------
+    progress: how far the cell has got
+
     Raises
     ------
     OSError: no folder for temporary files can be written.
     """
 
     def __init__(self, events: EventStream) -> None:
+        self.progress = Progress(events)
         self._events = events
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -96,10 +102,12 @@ class Outputs:
                         stream.flush()
             self._drain(final=True)
             self._send_pending()
+        self.progress.flush(final=True)
 
     def _tick(self) -> None:
         while not self._stop.wait(_INTERVAL):
             self.flush()
+            self.progress.flush()
 
     # A forked child writes to the descriptors, whole lines at a time, and the parent reads.
 

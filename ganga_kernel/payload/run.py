@@ -22,11 +22,13 @@ from . import (
     imports,
     items,
     pickling,
+    progress,
     result,
     sealed,
     seeds,
     shipped,
     stdin,
+    tqdmbars,
     unpickling,
 )
 from .chunk import Chunk
@@ -89,6 +91,10 @@ class Payload:
         self._start([*notes, note])
 
         self._outputs = outputs = self._take_over_outputs()
+        progress.provide()
+        if job.mapped is None:  # a map's items are counted
+            progress.report = outputs.progress.tell
+        tqdmbars.watch(progress.progress)
         module = _fresh_main()
         shell.choose_matplotlib_backend()
         self._runner = runner = shell.Runner(module, outputs, job.colors)

@@ -105,12 +105,28 @@ def test_a_dry_run_shows_the_very_description_that_is_submitted(kernel: Kernel) 
     assert [line.strip() for line in shown[-13:]] == queue
 
 
-def test_output_streams_while_the_job_runs(kernel: Kernel) -> None:
-    cell = kernel.run("%%batch\nimport time\nprint('early', flush=True)\ntime.sleep(600)")
-    kernel.listen(lambda: cell.text == "early\n")
+def test_output_and_progress_stream_from_the_sandbox_and_are_followed(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "%%batch\nimport os, sys, time\nfrom ganga_kernel import progress\n"
+        "for n in os.listdir('/proc/self/fd'):\n"
+        "    if os.path.exists(f'/proc/self/fd/{n}'): print('open', os.readlink(f'/proc/self/fd/{n}'))\n"
+        "progress(3, 4)\nprint('early', file=sys.stderr, flush=True)\ntime.sleep(600)"
+    )
+    kernel.listen(lambda: "early\n" in cell.text and "3 of 4 done (75%)" in cell.panel)
     assert ": running (" in cell.panel
+    # No file of the spool is open: what is seen here came by HTCondor's own streaming.
+    assert "open /" in cell.text and str(kernel.site.state) not in cell.text
+    followed = kernel.send(f"%logs {cell.job} -f")
+    kernel.listen(lambda: "early\n" in followed.text and "Job executing on host" in followed.text)
+    kernel.interrupt()
+    kernel.finish(followed)
+    assert followed.error.startswith("KeyboardInterrupt")
+    assert kernel.run(f"%logs {cell.job} --stderr").text == "early\n"
     kernel.run(f"%kill {cell.job}")
     kernel.until_panel(cell, "killed")
+    ended = kernel.run(f"%logs {cell.job} --events -f").text
+    assert ended.startswith("000 (") and "Job was aborted" in ended
+    assert ended.endswith(f"...\n--- Job {cell.job}: killed ---\n")
 
 
 def test_a_failing_cell_shows_its_traceback(kernel: Kernel) -> None:
@@ -195,10 +211,15 @@ def test_a_vacated_job_starts_anew_and_shows_each_line_once(
         "print('end'); vacated = 1"
     )
     kernel.listen(lambda: cell.text)
+    followed = kernel.send(f"%logs {cell.job} -f --stdout")
+    kernel.listen(lambda: followed.text)
     pool.run("condor_vacate_job", _cluster(cell.panel))
     kernel.listen(lambda: "attempt 2" in cell.panel)
     gate.touch()
     kernel.until_panel(cell, "done")
+    lines = kernel.finish(followed).text.splitlines()
+    title = f"--- Job {cell.job}:"
+    assert lines == ["line", f"{title} starts anew, attempt 2 ---", "line", "end", f"{title} done ---"]
     kinds = [m["msg_type"] for m in cell.messages]
     again = len(kinds) - 1 - kinds[::-1].index("clear_output")
     shown = "".join(m["content"]["text"] for m in cell.messages[again:] if m["msg_type"] == "stream")

@@ -111,7 +111,8 @@ def task(**values: Any) -> dict[str, Any]:
     return {
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
-        "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, **values,
+        "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, "progress": None,
+        **values,
     }  # fmt: skip
 
 
@@ -182,7 +183,8 @@ def test_a_job_shows_what_needs_attention_first() -> None:
 
 def item(number: int, error: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the payload reports of an item."""
-    return {"event": "item", "item": number, "status": "error" if error else "ok", "error": error}
+    status = "error" if error else "ok"
+    return {"event": "item", "item": number, "status": status, "error": error, "time": 2.0 + number}
 
 
 def test_items_are_counted_and_a_task_with_failed_ones_delivers_the_others() -> None:
@@ -202,6 +204,22 @@ def test_items_are_counted_and_a_task_with_failed_ones_delivers_the_others() -> 
     assert again["items_done"] == again["items_failed"] == 0
 
 
+def test_a_cell_s_own_progress_counts_from_its_first_word_and_anew_with_each_start() -> None:
+    now = task()
+    for at, done in ((10.0, 5), (20.0, 10)):
+        now |= on_event(now, {"event": "progress", "done": done, "total": 20, "time": at}, nowhere)
+    job = {**new_job("p"), "id": 1, "map": None, "native": None, "ganga_id": 1, "created": 0.0,
+           "submitted": 0.0, "delivered": 0, "failures": [], "tasks": [now]}  # fmt: skip
+    assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 1, "finish": 40.0}
+    now["state"] = "failed"
+    assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 0, "finish": None}
+    now["state"] = "done"
+    assert summary(job)["progress"] is None
+    now["state"] = "running"
+    now |= on_event(now, {"event": "start", "attempt": 2, "time": 50.0}, nowhere)
+    assert summary(job)["progress"] is None
+
+
 def map_job(allow_failures: bool = False, **values: Any) -> dict[str, Any]:
     """A map of five items in two tasks, as a client submits it."""
     mapped = {"only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "allow_failures": allow_failures}
@@ -219,8 +237,13 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     store.change_task(number, 0, state="failed", items_done=2, items_failed=1, result=result, error=error)
     running = summary(store.job(number) or {})
     assert (running["state"], running["items"]["done"], running["items"]["failed"]) == ("accepted", 2, 1)
+    assert running["progress"] is None
     with pytest.raises(BackendError, match="has not ended"):
         repeated(store.job(number) or {}, [1], True, {}, slots=2)
+    store.change_task(number, 0, started=10.0, progress={"at": 25.0})
+    store.change_task(number, 1, state="running", items_done=1, started=12.0, progress={"at": 17.0})
+    counted = {"done": 4, "total": 5, "running": 1, "finish": 25.0}
+    assert summary(store.job(number) or {})["progress"] == counted
     store.change_task(number, 1, state="lost", items_done=1, items_failed=1, reason="It crashed.")
     job = store.job(number) or {}
     told = summary(job)

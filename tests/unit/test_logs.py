@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganga_kernel.logs import as_text
+from ganga_kernel.logs import Reader, as_text
 
 TASK: dict[str, Any] = {
     "task": 0, "state": "failed", "reason": "", "host": "node7", "attempt": 2, "exit_code": 1,
-    "error": {"ename": "KeyError", "evalue": "'a'", "traceback": []}, "said": "", "again": [],
+    "error": {"ename": "KeyError", "evalue": "'a'", "traceback": []}, "said": "", "wrote": "", "again": [],
     "frames": [{"function": "<module>", "line": 3, "names": {"x": "1"}},
                {"function": "f", "line": 2, "names": {"y": "[1, 2]"}}],
 }  # fmt: skip
@@ -52,3 +52,24 @@ def test_a_lost_task_and_many_more() -> None:
         "  No local variables were kept: the cell raised no error, or it is a map's.",
         "… and 80 tasks more.",
     ]
+
+
+def test_what_a_cell_wrote_stands_with_its_task() -> None:
+    found = {**FOUND, "tasks": [{**TASK, "wrote": "one\ntwo"}]}
+    lines = as_text(found, with_locals=False).splitlines()
+    assert lines[lines.index("  Its cell wrote last:") + 1 :][:2] == ["    one", "    two"]
+
+
+def test_a_reader_is_told_of_a_new_attempt_and_of_the_end_on_lines_of_their_own() -> None:
+    reader = Reader(3, None)
+    answer = {"texts": [("stdout", "half")], "after": {"output": 1}, "attempt": 1, "state": "running"}
+    assert reader.texts({**answer, "attempt": 0, "texts": []}, False) == []
+    assert reader.texts(answer, False) == [("stdout", "half")]
+    assert reader.texts({**answer, "texts": [("stderr", "all\n")], "attempt": 2}, False) == [
+        ("stdout", "\n--- Job 3: starts anew, attempt 2 ---\n"),
+        ("stderr", "all\n"),
+    ]
+    assert reader.texts({**answer, "texts": [], "attempt": 2, "state": "done"}, True) == [
+        ("stdout", "--- Job 3: done ---\n")
+    ]
+    assert reader.after == {"output": 1}

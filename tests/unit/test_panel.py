@@ -20,7 +20,7 @@ def job(state: str = "running", **values: Any) -> dict[str, Any]:
         "id": 3, "state": state, "backend": "HTCondor", "native": "17", "ganga_id": 2, "host": "wn7",
         "attempt": 1, "created": 1e9, "started": 1e9 + 60, "ended": 1e9 + 80 if ended(state) else None,
         "reason": "", "notes": [], "usage": None, "label": "x = 1", "execution_count": 5,
-        "tasks": 1, "items": None, **values,
+        "tasks": 1, "items": None, "progress": None, **values,
     }  # fmt: skip
 
 
@@ -85,11 +85,54 @@ def test_a_map_has_counts_a_bar_and_its_first_failures() -> None:
     lost = [{"items": "20 to 24", "state": "lost", "why": "It was killed."}]
     mapped = job(tasks=10, items=items(failed=14, failures=failures, lost=lost))
     text = panel.as_text(mapped, 1e9, [])
-    assert "37 of 100 items done, 14 failed" in text and "10 tasks" in text and "on wn7" not in text
+    assert "37 of 100 items done, 14 failed (51%)\n" in text and "10 tasks" in text and "on wn7" not in text
     assert text.count("KeyError") == 3 and "Items 20 to 24: lost. It was killed." in text
     html_ = panel.as_html(mapped, 1e9, [])
     assert '<progress value="51" max="100"></progress>' in html_ and "&lt;i&gt;" in html_
-    assert "37 of 100 items done<" in panel.as_html(job(items=items()), 1e9, [])
+    assert "37 of 100 items done (37%)<" in panel.as_html(job(items=items()), 1e9, [])
+
+
+def progress(
+    done: float, total: float | None, finish: float | None = None, running: int = 1
+) -> dict[str, Any]:
+    """How far a job has got."""
+    return {"done": done, "total": total, "finish": finish, "running": running}
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "bar"),
+    [
+        (progress(350, 1000, 1e9 + 185), "350 of 1,000 done (35%), about 3 min left", "350/1000"),
+        (progress(0.5, 2.0, 1e9 + 7), "0.5 of 2 done (25%), a few seconds left", "0.5/2.0"),
+        (progress(999, 1000, 1e9 - 1), "999 of 1,000 done (99%)", "999/1000"),
+        (progress(5, 4), "5 of 4 done", "4/4"),
+        (progress(-1, 4), "-1 of 4 done", "0/4"),
+        (progress(12, None), "12 done", None),
+        (progress(0, 0), "0 of 0 done", None),
+    ],
+)
+def test_a_cell_s_own_progress_is_a_bar_and_what_is_left(told: Any, said: str, bar: str | None) -> None:
+    running = job(progress=told)
+    assert f"\n  {said}\n" in panel.as_text(running, 1e9, [])
+    html_ = panel.as_html(running, 1e9, [])
+    assert f"<span>{said}</span>" in html_ and ("<progress" in html_) == (bar is not None)
+    if bar is not None:
+        value, most = bar.split("/")
+        assert f'<progress value="{value}" max="{most}"></progress>' in html_
+
+
+def test_a_map_says_how_many_tasks_run_and_what_is_left() -> None:
+    mapped = job(tasks=10, items=items(), progress=progress(37, 100, 1e9 + 7900, 8))
+    said = "37 of 100 items done (37%), 8 tasks run, about 2 h 10 min left"
+    assert said in panel.as_text(mapped, 1e9, []) and said in panel.as_html(mapped, 1e9, [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(22, "about 20 s"), (58, "about 1 min"), (3599, "about 1 h"), (86400 * 2.4, "about 2 days")],
+)
+def test_a_guess_is_told_no_finer_than_it_is_meant(seconds: float, said: str) -> None:
+    assert f"{said} left" in panel.as_text(job(progress=progress(1, 2, 1e9 + seconds)), 1e9, [])
 
 
 def test_a_reason_is_told() -> None:
