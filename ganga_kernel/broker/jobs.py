@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import spool
+from ..condor import limits
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
 from ..spool import Spool
@@ -88,7 +89,7 @@ class Jobs:
         known = self._known(job, attach)  # there was time for it to come
         if known:
             return known
-        number = self._store.add(job)
+        number = self._store.add({**job, "limits": self._limits(job["backend"])})
         self._accepted.set()
         return self.job(number)
 
@@ -115,6 +116,10 @@ class Jobs:
         await asyncio.to_thread(backends.check, backend)
         if backend == "HTCondor":
             self._schedd_answered = time.monotonic()
+
+    def _limits(self, backend: str) -> dict[str, Any]:
+        """What the site allows a job of a backend."""
+        return limits.of_site(self._settings.site) if backend == "HTCondor" else {}
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""

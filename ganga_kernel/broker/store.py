@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 6
+_VERSION = 7
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     outputs INTEGER NOT NULL DEFAULT 0,     -- number of the next output; none is used twice
     kill_asked INTEGER NOT NULL DEFAULT 0,
     fingerprint TEXT NOT NULL DEFAULT '',   -- equal for the same cell with the same inputs; '' if unknown
-    delivered INTEGER NOT NULL DEFAULT 0    -- see attaching.py
+    delivered INTEGER NOT NULL DEFAULT 0,   -- see attaching.py
+    limits TEXT NOT NULL DEFAULT '{}'       -- what its site allows: see condor/limits.py
 );
 CREATE INDEX IF NOT EXISTS jobs_by_fingerprint ON jobs (fingerprint);
 CREATE INDEX IF NOT EXISTS jobs_by_replaced ON jobs (replaces);
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
     attempt INTEGER NOT NULL DEFAULT 0, host TEXT NOT NULL DEFAULT '',
     started REAL, ended REAL, exit_code INTEGER,
+    since REAL,                             -- when its backend said last that it is in another state
     backend_ended INTEGER NOT NULL DEFAULT 0,
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
@@ -64,8 +66,8 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes",
-         "again")  # fmt: skip
+_JSON = ("names", "map", "after", "resources", "python", "limits", "error", "frames", "result", "usage",
+         "notes", "again")  # fmt: skip
 
 
 class Store:

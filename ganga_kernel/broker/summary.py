@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import maps
+from ..condor import limits
 from ..states import STATES, ended
 from . import retries, usage
 
@@ -82,6 +83,7 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "error": shown["error"],
         "result": shown["result"],
         "usage": usage.used(tasks, job["resources"]),
+        "limits": limits.standing(job["limits"], job["resources"], tasks),
         "notes": [*shown["notes"], *retries.sentences(tasks), *_proposal(job, state)],
         "tasks": len(tasks),
         "started": min(started) if started else None,
