@@ -46,7 +46,7 @@ def place(
     attached: whether it was submitted when the cell ran before
     is_map: whether the cell runs once for each item
     merges: of a map, expressions of functions that merge the values of names
-    replaces: token of the job that failed, and whose work this one does once more; empty if there is none
+    replaces: token of the job whose work, or what failed of it, this one does once more; else empty
     """
     namespace = _namespace()
     before = awaited.jobs.get(replaces)
@@ -56,7 +56,7 @@ def place(
         inputs.await_job(other)
     here = {name: namespace[name] for name in sent if name in namespace}
     objects = here if before is None else before.sent  # what it was sent, whatever its names hold by now
-    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely))
+    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely), replaces)
     placed = placeholders.owned(namespace, token)
     if before is not None:
         placeholders.replace(before.placed, placed)

@@ -92,6 +92,7 @@ def place(
     job: int,
     behind: frozenset[str],
     surely: frozenset[str],
+    replaces: str = "",
 ) -> None:
     """Make `names` pending. A name that waits for another job keeps that placeholder as its old value.
 
@@ -99,9 +100,10 @@ def place(
     ----------
     behind: names that the values may read
     surely: those that the job surely binds, if it ends well
+    replaces: token of a job whose placeholders these take the place of; empty if there is none
     """
     for name in names:
-        old = _without(namespace.get(name, UNBOUND), token)
+        old = _without(_without(namespace.get(name, UNBOUND), token), replaces)
         namespace[name] = Pending(name, token, job, old, behind, name in surely)
 
 

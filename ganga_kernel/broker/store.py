@@ -158,6 +158,11 @@ class Store:
         ).fetchone()
         return self._whole(row) if row else None
 
+    def repeats(self, token: str) -> list[int]:
+        """The jobs that run failed items of the job of a token."""
+        rows = self._db.execute("SELECT id, map FROM jobs WHERE replaces = ?", (token,)).fetchall()
+        return [row["id"] for row in rows if (_rich(row)["map"] or {}).get("only") is not None]
+
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """The newest jobs, newest first."""
         rows = self._db.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
@@ -285,7 +290,14 @@ class Store:
         rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
         job["tasks"] = [_rich(task) for task in rows.fetchall()]
         job["failures"] = self.failures(job["id"], _FAILURES) if job["map"] else []
+        job["first"] = self._first(job)
         return job
+
+    def _first(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        """The job of whose items a job runs those that failed, with all of these; None if there is none."""
+        if not job["map"] or job["map"]["only"] is None or not (first := self.by_token(job["replaces"])):
+            return None
+        return {**first, "failed_items": self.failed_items(first["id"])}
 
 
 def _plain(name: str, value: Any) -> Any:

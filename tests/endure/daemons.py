@@ -104,9 +104,9 @@ class Endurance:
         for cell in (self.mapped, self.single):
             if ": done (" not in cell.panel:
                 wrong.append(cell.panel)
-        made = self.kernel.run("print(made)").text.strip()
-        if made != str([[x] for x in range(self.tasks)]):
-            wrong.append(f"results: {made}")
+        made = self.kernel.run("print(made)")
+        if made.text.strip() != str([[x] for x in range(self.tasks)]):
+            wrong.append(f"results: {made.text or made.error}\n{self.mapped.panel}")
         if self.kernel.run("alone").value != "'alone'":
             wrong.append("the cell's name did not come back")
         wrong += _mistakes_of("alone", _shown(self.single))

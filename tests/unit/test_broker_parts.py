@@ -24,7 +24,7 @@ from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
-from ganga_kernel.broker.summary import error_of, job_state, results, summary
+from ganga_kernel.broker.summary import error_of, failed_since, job_state, results, summary
 from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
 from ganga_kernel.broker.watching import Watching
 from ganga_kernel.errors import BackendError, BrokerElsewhere, BrokerUnavailable
@@ -219,8 +219,10 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     store.change_task(number, 0, state="failed", items_done=2, items_failed=1, result=result, error=error)
     running = summary(store.job(number) or {})
     assert (running["state"], running["items"]["done"], running["items"]["failed"]) == ("accepted", 2, 1)
-    with pytest.raises(BackendError, match="has not ended"):
-        repeated(store.job(number) or {}, [1], True, {}, slots=2)
+    for failures, failed in (([1], False), ([], True)):
+        with pytest.raises(BackendError, match="has not ended"):
+            repeated(store.job(number) or {}, failures, failed, {}, slots=2)
+    assert repeated(store.job(number) or {}, [1], True, {}, slots=2)["map"]["only"] == [1]
     store.change_task(number, 1, state="lost", items_done=1, items_failed=1, reason="It crashed.")
     job = store.job(number) or {}
     told = summary(job)
@@ -242,6 +244,34 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     said = error_of(told)
     if not allowed:
         assert said is not None and said["ename"] == "E" and "item 1: e (3 of 5 items" in said["evalue"]
+    store.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, allowed: bool) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    first = store.add(map_job(allowed))
+    store.add_failures(first, 0, [(1, {"ename": "E", "evalue": "e"})])
+    again = repeated(store.job(first) or {}, [1], True, {}, slots=2)
+    second = store.add({**again, "token": "second", "folder": "", "execution_count": 2})
+    assert store.repeats("m") == [second] and store.repeats("second") == []
+    result = {"file": "0.result", "size": 5, "signature": "s", "ended": 9.0}
+    store.change_task(second, 0, state="done", items_done=1, result=result, ended=9.0)
+    told = summary(store.job(second) or {})
+    assert (told["state"], told["beside"]) == ("running", first)
+    assert f"waits for the others, which job {first} runs" in told["reason"]
+    with pytest.raises(BackendError, match="no item has failed"):
+        repeated(store.job(second) or {}, [], True, {}, slots=2)
+    store.change_task(first, 0, state="failed", result=result)
+    store.change_task(first, 1, state="lost")
+    job = store.job(second) or {}
+    told = summary(job)
+    assert (told["state"], told["beside"]) == ("done" if allowed else "failed", None)
+    assert failed_since(job) == [3, 4]
+    if not allowed:
+        assert told["reason"] == f"Items 3 to 4 failed meanwhile: %resubmit {second} --failed runs them."
+    third = repeated(job, [], True, {}, slots=2)
+    assert third["map"]["only"] == [3, 4] and third["replaces"] == "second"
     store.close()
 
 
