@@ -96,7 +96,7 @@ class Watching:
     changed: told of a job whose state changed
     over: told of a job whose backend has ended all its tasks
     again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
-        has ended and is run again by HTCondor, in vain
+        has ended and is run again by HTCondor, in vain: after a crash, or since a shadow was killed
     """
 
     def __init__(
@@ -246,6 +246,10 @@ class Watching:
                 ]
             failed = [(e["item"], e["error"]) for e in events if e["event"] == "item" and e["error"]]
             self._store.add_failures(watched.number, task["task"], failed)
+        elif watched.job["backend"] == "HTCondor" and _starts_anew(task, events):
+            watched.due_again.append(
+                task["task"]
+            )  # it runs in vain, and would put another result in the place
         before = dict(task)
         for event in events:
             task.update(progress.on_event(task, event, watched.result_size))
@@ -296,3 +300,8 @@ class Watching:
         path = Path(watched.job["folder"]) / f"{task}.stderr"
         said = last_words(path.read_text(errors="replace")) if path.exists() else ""
         return f" {said}" if said else ""
+
+
+def _starts_anew(task: dict[str, Any], events: list[dict[str, Any]]) -> bool:
+    """Whether the payload of a task, whose end was told, was started once more."""
+    return any(event["event"] == "start" and event["attempt"] > task["attempt"] for event in events)

@@ -8,7 +8,7 @@ from tests.endure.daemons import endurance
 
 
 def test_no_result_and_no_line_is_lost_or_doubled_when_daemons_are_killed(tmp_path: Path) -> None:
-    with endurance(tmp_path, tasks=12, pause=0.2, lease=60) as running:
+    with endurance(tmp_path, tasks=6, pause=0.2, lease=60) as running:
         running.until_all_run()
         running.vacate(0.3)
         running.kill("shadow", 0.3)

@@ -243,8 +243,9 @@ def test_what_failed_is_run_again_beside_the_others_and_all_deliver_together(
     kernel: Kernel, gate: Gate, tmp_path: Path
 ) -> None:
     mended = tmp_path / "mended"
+    waits = gate.code.replace("\n", "\n    ")
     cell = kernel.run(
-        f"%%batch --chunk 1 --map x=range(3)\nimport os\nif x:\n    {gate.code.replace(chr(10), chr(10) + '    ')}\n"
+        f"%%batch --chunk 1 --map x=range(3)\nimport os\nif x:\n    {waits}\n"
         f"elif not os.path.exists({str(mended)!r}): 1 / 0\nboth = x"
     )
     kernel.listen(lambda: "1 failed" in cell.panel)

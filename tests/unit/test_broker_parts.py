@@ -322,6 +322,28 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
     store.close()
 
 
+def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: Path) -> None:
+    """A shadow that is killed before it has told the schedd of the end: its job runs once more."""
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add({**new_job("t"), "tasks": 1, "backend": "HTCondor", "folder": str(tmp_path)})
+    stopped: list[int] = []
+    watching = Watching(
+        store, lambda *_: None, lambda _: None, lambda _: None, lambda _, task: stopped.append(task["task"])
+    )
+    watching.add(store.job(number) or {}, [])
+    (tmp_path / "0.result").write_bytes(b"12345")
+    start = {"event": "start", "host": "wn", "time": 1.0}
+    events = tmp_path / "0.events"
+    events.write_bytes(line(1, 0, **start) + line(1, 1, **OK))
+    watching.look()
+    assert summary(store.job(number) or {})["state"] == "done" and not stopped
+    events.write_bytes(line(2, 0, **start))
+    watching.look()
+    watching.look()
+    assert summary(store.job(number) or {})["state"] == "done" and stopped == [0]
+    store.close()
+
+
 def test_local_tasks_are_watched_one_by_one(tmp_path: Path) -> None:
     """Ganga's one process starts a wrapper for each; a wrapper is known by its script."""
     outputs = []
