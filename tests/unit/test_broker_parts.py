@@ -94,6 +94,16 @@ def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     assert [event["seq"] for event in EventStream(path).read()[1]] == [0]
 
 
+def test_what_a_starter_writes_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    path.write_bytes(line(1, 0) + line(1, 1) + line(1, 1))
+    stream = EventStream(path)
+    assert [event["seq"] for event in stream.read()[1]] == [0, 1]
+    with path.open("ab") as file:
+        file.write(line(1, 2)[:10] + line(1, 1) + line(1, 2))
+    assert [event["seq"] for event in stream.read()[1]] == [2]
+
+
 def test_a_long_stream_is_read_in_parts_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "0.events"
     path.write_bytes(b"".join(line(1, i, text="x" * 10**6) for i in range(10)))
