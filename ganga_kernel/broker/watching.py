@@ -205,6 +205,7 @@ class Watching:
         watched.held_back += watched.watcher.poll()
         told: list[tuple[str, dict[str, Any]]] = []
         more = False
+        before = [task["state"] for task in watched.job["tasks"]]
         with self._store:
             for number in watched.due():
                 task, stream = watched.job["tasks"][number], watched.streams[number]
@@ -213,6 +214,13 @@ class Watching:
                     more |= stream.more
             if not more:
                 watched.changed |= self._observe(watched)
+            replaced = [
+                self._keep(watched, task)
+                for task, state in zip(watched.job["tasks"], before, strict=True)
+                if not ended(state) and task["result"] and ended(task["state"])
+            ]
+        for path in filter(None, replaced):
+            path.unlink(missing_ok=True)
         for kind, what in told:
             self._tell(kind, what)
         while watched.due_again:
@@ -293,6 +301,20 @@ class Watching:
         task.update(changes)
         self._store.change_task(watched.number, task["task"], **changes)
         return True
+
+    def _keep(self, watched: Watched, task: dict[str, Any]) -> Path | None:
+        """Keep the result that counts, under a name of its own; returns the name that it had.
+
+        HTCondor may start a task anew whose shadow was killed before it had told the schedd of the end, and
+        another result, with another signature, would come under the old name.
+        """
+        if watched.job["backend"] != "HTCondor" or not progress.arrived(task["result"], watched.result_size):
+            return None
+        folder, name = Path(watched.job["folder"]), str(task["result"]["file"])
+        kept = f"{task['task']}.{task['attempt']}.kept"
+        spool.keep(folder, name, kept)
+        self._change(watched, task, {"result": {**task["result"], "file": kept}})
+        return folder / name
 
     @staticmethod
     def _last_words(watched: Watched, task: int) -> str:

@@ -347,6 +347,9 @@ def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: P
     events.write_bytes(line(1, 0, **start) + line(1, 1, **OK))
     watching.look()
     assert summary(store.job(number) or {})["state"] == "done" and not stopped
+    (tmp_path / "0.result").write_bytes(b"other")
+    kept = summary(store.job(number) or {})["result"]["file"]
+    assert (tmp_path / kept).read_bytes() == b"12345"
     events.write_bytes(line(2, 0, **start))
     watching.look()
     watching.look()
