@@ -12,13 +12,14 @@ MADE := $(VENV)/made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input
 BUILD_FILES := setup.cfg setup.py pyproject.toml ganga_kernel/version.py $(wildcard kernelspec/*)
 
-.PHONY: help demo test transparent soak inner equivalence lint bench clean
+.PHONY: help demo test transparent soak endure inner equivalence lint bench clean
 
 help:
 	@echo 'make demo    run examples/quickstart.ipynb on the kernel "Ganga (Python 3)"'
 	@echo 'make test    check style and types, then run all tests'
 	@echo 'make transparent  compare every message with those of plain ipykernel'
 	@echo 'make soak    send 10,000 random messages from three clients at once'
+	@echo 'make endure  kill each of HTCondor'\''s daemons while 200 tasks run'
 	@echo 'make inner   try inner kernels of other Pythons and ipykernels'
 	@echo 'make equivalence  play notebooks with and without tags, and compare what they leave'
 	@echo 'make lint    check style and types only'
@@ -40,6 +41,9 @@ transparent: $(VENV)/test
 
 soak: $(VENV)/test
 	@$(PY) -m tests.transparent.soak
+
+endure: $(VENV)/test
+	@$(PY) -m pytest tests/endure
 
 inner: $(VENV)/test
 	@$(PY) -m pytest tests/inner

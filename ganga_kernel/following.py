@@ -132,7 +132,7 @@ class Following:
         try:
             results = await self._results(live) if live.job["items"] else {}
             if live.job["state"] == "done":
-                if live.folder is not None:
+                if live.folder is not None and self.newest_of(live.job["token"]) == live.job["token"]:
                     await self._deliver(live, live.folder, results.get("tasks"))
             else:
                 await self._fail(live)

@@ -209,7 +209,8 @@ class Notebook:
             hints = [f"It does once more what job {number} did; its names come when its cell is run again."]
             live = self._jobs.cells[job["id"]] = LiveCell(job, asking.parent, self._screen, hints)
         else:
-            await before.ended.wait()  # the broker has seen its end
+            if job["beside"] != number:
+                await before.ended.wait()  # the broker has seen its end
             await self._supersede(before.cell)
             items = job["items"]
             which = f"{items['total']} of {items['of']} items of " if failed and items else ""

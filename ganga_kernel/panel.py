@@ -63,7 +63,7 @@ def as_text(job: Job, now: float, hints: list[str]) -> str:
     """The panel for a console."""
     lines = [f"Job {job['id']}: {job['state']} ({', '.join(_facts(job))})"]
     lines += [f"  {said}"] if (said := _how_far(job, now)) else []
-    lines += [f"  {sentence}" for sentence in sentences(job, hints)]
+    lines += [f"  {sentence}" for sentence in sentences(job, now, hints)]
     if not ended(job["state"]):
         lines.append(f"  As of {_clock(now)}. {_refresh(job)}")
     return "\n".join(lines)
@@ -82,7 +82,7 @@ def as_html(job: Job, now: float, hints: list[str]) -> str:
     rows = [f"<div>{badge} <b>Job {int(job['id'])}</b> <span>{facts}</span></div>"]
     if said := _how_far(job, now):
         rows.append(f"<div>{_bar(job)} <span>{html.escape(said)}</span></div>")
-    rows += [f"<div>{html.escape(sentence)}</div>" for sentence in sentences(job, hints)]
+    rows += [f"<div>{html.escape(sentence)}</div>" for sentence in sentences(job, now, hints)]
     if not ended(job["state"]):
         said = html.escape(f"As of {_clock(now)}. {_refresh(job)}")
         rows.append(f'<div style="{_QUIET};font-size:12px">{said}</div>')
@@ -203,7 +203,7 @@ def _used(usage: Mapping[str, Any]) -> str:
     return f"used {span(usage['cpu'])} of CPU{cores} and {memory}{asked}"
 
 
-def sentences(job: Job, hints: list[str]) -> list[str]:
+def sentences(job: Job, now: float, hints: list[str]) -> list[str]:
     """What there is to say of a job's state, one sentence or more an item."""
     state = STATES[job["state"]]
     said = []
@@ -211,7 +211,23 @@ def sentences(job: Job, hints: list[str]) -> list[str]:
         said.append(job["reason"])
     elif job["state"] not in ("running", "done", "queued"):
         said.append(" ".join(filter(None, (state.sentence, job["reason"], state.remedy))))
-    return [*said, *_failures(job["items"]), *job["notes"], *hints]
+    return [*said, *_limits(job, now), *_failures(job["items"]), *job["notes"], *hints]
+
+
+def _limits(job: Job, now: float) -> list[str]:
+    """What is left of what the job's site allows it; with times of day, since a panel may be an old one."""
+    said, limits = [], job["limits"]
+    one = "It" if job["tasks"] == 1 else "One of its tasks"
+    if runtime := limits.get("runtime"):
+        ran, end = span(now - runtime["since"]), _clock(runtime["since"] + runtime["most"])
+        most = f"at most {span(runtime['most'])} ({runtime['why']})"
+        said.append(f"{one} runs {ran} of {most}, until {end}.")
+    if held := limits.get("held"):
+        end = held["since"] + held["most"]
+        said.append(f"{one} is held, and deleted in {span(end - now)} if it stays so, at {_clock(end)}.")
+    if restarts := limits.get("restarts"):
+        said.append(f"{one} was restarted {restarts['count']} of at most {restarts['most']} times.")
+    return said
 
 
 def _failures(items: Mapping[str, Any] | None) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import platformdirs
 from jupyter_core.paths import jupyter_config_path
-from traitlets import Bool, Dict, Float, Integer, TraitError, Unicode
+from traitlets import Bool, Dict, Enum, Float, Integer, TraitError, Unicode
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import ConfigFileNotFound, PyFileConfigLoader
 
+from .condor.limits import SITES
 from .errors import SettingsError
 
 #: Base name of the configuration file.
@@ -65,6 +66,13 @@ class GangaKernel(Configurable):
         min=0.0,
         help="Seconds between two questions to HTCondor on why jobs of this user wait, at least; 0 means "
         "that it is never asked.",
+    ).tag(config=True)
+
+    site = Enum(
+        list(SITES),
+        "generic",
+        help="Whose HTCondor pool it is, for what that allows jobs: 'cern', or 'generic', of which nothing "
+        "is known.",
     ).tag(config=True)
 
     @property

@@ -103,6 +103,20 @@ def size(folder: Path, name: str) -> int:
         return 0
 
 
+def keep(folder: Path, name: str, kept: str) -> None:
+    """Give a file of the job in `folder` another name as well; a copy where links can't be made.
+
+    Raises
+    ------
+    OSError: the file isn't there, or the disk has no space left for the name.
+    """
+    (folder / kept).unlink(missing_ok=True)
+    try:
+        os.link(folder / name, folder / kept)
+    except OSError:
+        shutil.copyfile(folder / name, folder / kept)
+
+
 def remove(folder: Path) -> None:
     """Remove the folder of a job that was not submitted, as far as the disk allows."""
     shutil.rmtree(folder, ignore_errors=True)

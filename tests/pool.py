@@ -8,6 +8,7 @@ temporary folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 SCRIPT = Path(__file__).with_name("htcondor-pool")
@@ -51,6 +53,17 @@ class Pool:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def processes(self, daemon: str) -> list[psutil.Process]:
+        """The processes of a daemon ("schedd", "shadow", ...) of a pool of our own."""
+        assert self.script_environ is not None, "this pool isn't ours"
+        master = psutil.Process(int((Path(self.script_environ["HTC_POOL"]) / "run/master.pid").read_text()))
+        found = []
+        for process in master.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == f"condor_{daemon}" and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
 
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
@@ -59,11 +72,19 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         names = ("CONDOR_CONFIG", "PATH")
         yield Pool({name: os.environ[name] for name in names if name in os.environ}, None)
         return
+    with own_pool(tmp_path_factory.mktemp("htcondor")) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def own_pool(folder: Path, slots: int = 16) -> Iterator[Pool]:
+    """A pool of our own with its state in a folder, whatever else is in reach."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     script_environ = {
         "HTC_ROOT": os.environ.get("HTC_ROOT") or os.path.join(cache, "ganga-kernel-tests"),
-        "HTC_POOL": str(tmp_path_factory.mktemp("htcondor") / "pool"),
+        "HTC_POOL": str(folder / "pool"),
         "HTC_RUNFOR": str(LIFETIME),
+        "HTC_CPUS": str(slots),
     }
     try:
         for step in ("setup", "start"):

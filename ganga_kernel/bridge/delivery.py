@@ -54,7 +54,7 @@ def place(
     atoms: those that get nothing that could be changed
     source: the cell
     merges: of a map, expressions of functions that merge the values of names
-    replaces: token of the job that failed, and whose work this one does once more; empty if there is none
+    replaces: token of the job whose work, or what failed of it, this one does once more; else empty
     """
     namespace = _namespace()
     before = awaited.jobs.get(replaces)
@@ -64,7 +64,9 @@ def place(
         inputs.await_job(other)
     here = {name: namespace[name] for name in sent if name in namespace}
     objects = here if before is None else before.sent  # what it was sent, whatever its names hold by now
-    placeholders.place(namespace, names, token, job, frozenset(behind), frozenset(surely), links, atoms)
+    placeholders.place(
+        namespace, names, token, job, frozenset(behind), frozenset(surely), links, atoms, replaces
+    )
     placed = placeholders.owned(namespace, token)
     if before is not None:
         placeholders.replace(before.placed, placed)

@@ -101,6 +101,7 @@ def place(
     surely: frozenset[str],
     links: Mapping[str, Iterable[str]] = MappingProxyType({}),
     atoms: Iterable[str] = (),
+    replaces: str = "",
 ) -> None:
     """Make `names` pending. A name that waits for another job keeps that placeholder as its old value.
 
@@ -110,10 +111,11 @@ def place(
     surely: those that the job surely binds, if it ends well
     links: for each name those that may share an object with it then, itself if it may with its old value
     atoms: those that get nothing that could be changed
+    replaces: token of a job whose placeholders these take the place of; empty if there is none
     """
     for name in names:
         anew = name in surely and name not in links.get(name, ())
-        old = _without(namespace.get(name, UNBOUND), token)
+        old = _without(_without(namespace.get(name, UNBOUND), token), replaces)
         namespace[name] = Pending(
             name, token, job, old, behind, anew, frozenset(links.get(name, ())), name in atoms
         )

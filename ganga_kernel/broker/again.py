@@ -12,7 +12,7 @@ from typing import Any
 from .. import maps
 from ..errors import BackendError
 from ..states import ended
-from .summary import delivers, summary
+from .summary import failed_since, lost_items, summary
 
 #: Columns that it has from the first one.
 _SAME = ("notebook", "cell", "source", "label", "names", "python", "after", "backend")
@@ -27,7 +27,7 @@ def repeated(
     ----------
     job: the first one's row in the store
     failures: items of which it knows that they failed
-    failed: of a map, only the items run that failed or were lost
+    failed: of a map, only the items run that failed or were lost; the others may run still
     resources: what is asked for in place of what the first one asked for
     slots: local jobs that run at once
 
@@ -38,10 +38,11 @@ def repeated(
     state = summary(job)["state"]
     only = None
     if job["map"]:
-        only = sorted({*failures, *_lost(job)}) if failed else job["map"]["only"]
-    if not ended(state):
+        only = sorted({*failures, *lost_items(job), *failed_since(job)}) if failed else job["map"]["only"]
+    if not ended(state) and not (failed and only):
+        what = "it has not ended, and no item has failed" if failed and job["map"] else "it has not ended"
         raise BackendError(
-            f"Job {job['id']} is {state}: it has not ended.", f"Wait for it, or %kill {job['id']} first."
+            f"Job {job['id']} is {state}: {what}.", f"Wait for it, or %kill {job['id']} first."
         )
     if (state == "done" and not (failed and only)) or only == []:
         raise BackendError(f"Job {job['id']} is {state}: nothing of it failed.", "Run its cell again.")
@@ -55,16 +56,6 @@ def repeated(
         "fingerprints": [job["fingerprint"]] if job["fingerprint"] else [],
         "replaces": job["token"],
     }
-
-
-def _lost(job: dict[str, Any]) -> list[int]:
-    """The items of tasks that left nothing."""
-    return [
-        item
-        for task in job["tasks"]
-        if not delivers(task)
-        for item in maps.items_of(job["map"], task["task"])
-    ]
 
 
 def _mapped(job: dict[str, Any], only: list[int] | None, slots: int) -> dict[str, Any]:

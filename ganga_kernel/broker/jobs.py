@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import spool
+from ..condor import limits
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..settings import GangaKernel
 from ..spool import Spool
@@ -23,7 +24,7 @@ from .attaching import attaches
 from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
-from .summary import results, summary
+from .summary import job_state, results, summary
 from .watching import Told, Watching
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Jobs:
         known = self._known(job, attach)  # there was time for it to come
         if known:
             return known
-        number = self._store.add(job)
+        number = self._store.add({**job, "limits": self._limits(job["backend"])})
         self._accepted.set()
         return self.job(number)
 
@@ -115,6 +116,10 @@ class Jobs:
         await asyncio.to_thread(backends.check, backend)
         if backend == "HTCondor":
             self._schedd_answered = time.monotonic()
+
+    def _limits(self, backend: str) -> dict[str, Any]:
+        """What the site allows a job of a backend."""
+        return limits.of_site(self._settings.site) if backend == "HTCondor" else {}
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""
@@ -160,10 +165,15 @@ class Jobs:
         }
 
     def _left_before(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        """The results of the jobs whose failed items a map runs again, the oldest first."""
-        if job["map"]["only"] is None or not (before := self._store.by_token(job["replaces"])):
+        """What is left of the jobs whose failed items a map runs again, the oldest first."""
+        if (before := job["first"]) is None:
             return []
-        return [*self._left_before(before), *(task for task in results(before) if task["result"])]
+        again = set(job["map"]["only"])
+        return [
+            task if task["result"] else {**task, "items": left}
+            for task in (*self._left_before(before), *results(before))
+            if task["result"] or (left := [item for item in task["items"] if item not in again])
+        ]
 
     async def resubmit(
         self, number: int, token: str, failed: bool, resources: dict[str, Any], execution_count: int
@@ -205,6 +215,9 @@ class Jobs:
         job = self._store.job(number)
         if job is None or ended(summary(job)["state"]):
             return self.job(number)
+        if ended(job_state(job["tasks"])):  # it waits for the rest of the job whose failed items it ran
+            await self.kill(job["first"]["id"])
+            return self.job(number)
         self._store.change_job(number, kill_asked=1)
         self._watching.kill_asked(number)
         if job["handed"] == 0:
@@ -241,7 +254,7 @@ class Jobs:
 
     def _in_flight_one(self, number: int) -> dict[str, Any]:
         job = self.row(number)
-        if ended(state := summary(job)["state"]):
+        if ended(state := job_state(job["tasks"])):
             raise BackendError(f"Job {number} has ended: {state}.", f"%resubmit {number} runs it once more.")
         return job
 
@@ -514,6 +527,9 @@ class Jobs:
         if ended(job["state"]) or job["tasks"] > 1:
             self._accepted.set()  # another one may wait for it, or for a core
         self._tell("job", {"job": job})
+        if ended(job["state"]):
+            for later in self._store.repeats(job["token"]):
+                self._changed(later)
 
     # ------------------------------------------------------------------ Ganga's thread
 

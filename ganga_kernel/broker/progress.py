@@ -70,7 +70,7 @@ def on_observation(
     if seen.state != "ended":
         if ended(task["state"]) or (seen.state, seen.reason) == (task["state"], task["reason"]):
             return {}
-        changes: Changes = {"state": seen.state, "reason": seen.reason}
+        changes: Changes = {"state": seen.state, "reason": seen.reason, "since": seen.time}
         if seen.host and not task["host"]:
             changes["host"] = seen.host
         return changes

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 7
+_VERSION = 8
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     outputs INTEGER NOT NULL DEFAULT 0,     -- number of the next output; none is used twice
     kill_asked INTEGER NOT NULL DEFAULT 0,
     fingerprint TEXT NOT NULL DEFAULT '',   -- equal for the same cell with the same inputs; '' if unknown
-    delivered INTEGER NOT NULL DEFAULT 0    -- see attaching.py
+    delivered INTEGER NOT NULL DEFAULT 0,   -- see attaching.py
+    limits TEXT NOT NULL DEFAULT '{}'       -- what its site allows: see condor/limits.py
 );
 CREATE INDEX IF NOT EXISTS jobs_by_fingerprint ON jobs (fingerprint);
 CREATE INDEX IF NOT EXISTS jobs_by_replaced ON jobs (replaces);
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
     attempt INTEGER NOT NULL DEFAULT 0, host TEXT NOT NULL DEFAULT '',
     started REAL, ended REAL, exit_code INTEGER,
+    since REAL,                             -- when its backend said last that it is in another state
     backend_ended INTEGER NOT NULL DEFAULT 0,
     stream_offset INTEGER NOT NULL DEFAULT 0, stream_head TEXT NOT NULL DEFAULT '',
     error TEXT, frames TEXT NOT NULL DEFAULT '[]', result TEXT, usage TEXT, notes TEXT NOT NULL DEFAULT '[]',
@@ -65,8 +67,8 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = ("names", "map", "after", "resources", "python", "error", "frames", "result", "usage", "notes",
-         "progress", "again")  # fmt: skip
+_JSON = ("names", "map", "after", "resources", "python", "limits", "error", "frames", "result", "usage",
+         "notes", "progress", "again")  # fmt: skip
 
 
 class Store:
@@ -156,6 +158,11 @@ class Store:
             f"SELECT * FROM jobs WHERE fingerprint IN ({marks}) ORDER BY id DESC LIMIT 1", fingerprints
         ).fetchone()
         return self._whole(row) if row else None
+
+    def repeats(self, token: str) -> list[int]:
+        """The jobs that run failed items of the job of a token."""
+        rows = self._db.execute("SELECT id, map FROM jobs WHERE replaces = ?", (token,)).fetchall()
+        return [row["id"] for row in rows if (_rich(row)["map"] or {}).get("only") is not None]
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """The newest jobs, newest first."""
@@ -302,7 +309,14 @@ class Store:
         rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
         job["tasks"] = [_rich(task) for task in rows.fetchall()]
         job["failures"] = self.failures(job["id"], _FAILURES) if job["map"] else []
+        job["first"] = self._first(job)
         return job
+
+    def _first(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        """The job of whose items a job runs those that failed, with all of these; None if there is none."""
+        if not job["map"] or job["map"]["only"] is None or not (first := self.by_token(job["replaces"])):
+            return None
+        return {**first, "failed_items": self.failed_items(first["id"])}
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Reading a payload's event stream while it grows.
 
 A vacated job, or a killed shadow, starts its standard output again at byte 0, so the file may shrink, or be
-another one of the same length: the first bytes, which hold the attempt and its time, tell.
+another one of the same length: the first bytes, which hold the attempt and its time, tell. A starter whose
+shadow was killed may write once more what it wrote last: the events' numbers tell.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class EventStream:
     head: the first bytes, as far as they were read
     more: whether the last `read` stopped before the end
     changed: when the file was changed last, as the last `read` saw it
+    last: number of the last event that was read
     """
 
     path: Path
@@ -39,6 +41,7 @@ class EventStream:
     head: str = ""
     more: bool = False
     changed: int = 0
+    last: int = -1
 
     def read(self) -> tuple[bool, list[dict[str, Any]]]:
         """Whether the stream began anew since the last call, and its new events, some megabytes at most.
@@ -71,7 +74,7 @@ class EventStream:
         text = head.decode(errors="replace")
         again = size < self.offset or not text.startswith(self.head[: len(text)])
         if again:
-            self.offset = 0
+            self.offset, self.last = 0, -1
         if again or len(self.head) < _HEAD:
             self.head = text
         return again
@@ -82,6 +85,9 @@ class EventStream:
         except ValueError:
             event = None
         if isinstance(event, dict) and "event" in event:
+            if event.get("seq", self.last + 1) <= self.last:
+                return None
+            self.last = event.get("seq", self.last + 1)
             return event
         log.warning("%s: not an event: %r", self.path, line[:200])
         return None

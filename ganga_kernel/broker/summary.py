@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import maps
+from ..condor import limits
 from ..states import STATES, ended
 from . import eta, retries, usage
 
@@ -61,13 +62,46 @@ def needed_in_vain(job: dict[str, Any]) -> str:
     return f"This cell needs a name from In[{job['execution_count']}], whose job {job['id']} ended so:"
 
 
+def beside(job: dict[str, Any]) -> dict[str, Any] | None:
+    """The job of whose items this one runs those that failed, while it runs; the two deliver together."""
+    first = job["first"]
+    return first if first is not None and not ended(summary(first)["state"]) else None
+
+
+def failed_since(job: dict[str, Any]) -> list[int]:
+    """The items of the jobs before it that failed after it was submitted to run those that had."""
+    first = job["first"]
+    if first is None:
+        return []
+    failed = {*first["failed_items"], *lost_items(first), *failed_since(first)}
+    return sorted(failed.difference(job["map"]["only"]))
+
+
+def lost_items(job: dict[str, Any]) -> list[int]:
+    """The items of tasks of a map that ended and left nothing."""
+    return [
+        item
+        for task in job["tasks"]
+        if ended(task["state"]) and not delivers(task)
+        for item in maps.items_of(job["map"], task["task"])
+    ]
+
+
 def summary(job: dict[str, Any]) -> dict[str, Any]:
     """What clients get to know of a job: plain data, small."""
     tasks = job["tasks"]
     state = job_state(tasks)
     shown = next(task for task in tasks if task["state"] == state)
+    reason = shown["reason"]
     if _is_enough(job, tasks):
         state = "done"
+    first = beside(job)
+    if ended(state) and first is not None:
+        state = "running"
+        reason = f"Its items have ended. It waits for the others, which job {first['id']} runs."
+    elif state == "done" and (failed := failed_since(job)) and not job["map"]["allow_failures"]:
+        state = "failed"
+        reason = f"Items {maps.shown(failed)} failed meanwhile: %resubmit {job['id']} --failed runs them."
     started = [task["started"] for task in tasks if task["started"]]
     ends = [task["ended"] for task in tasks]
     keys = ("id", "token", "notebook", "label", "execution_count", "names", "backend", "resources",
@@ -75,13 +109,15 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: job[key] for key in keys},
         "state": state,
-        "reason": shown["reason"],
+        "reason": reason,
+        "beside": first and first["id"],
         "host": shown["host"],
         "attempt": shown["attempt"],
         "exit_code": shown["exit_code"],
         "error": shown["error"],
         "result": shown["result"],
         "usage": usage.used(tasks, job["resources"]),
+        "limits": limits.standing(job["limits"], job["resources"], tasks),
         "notes": [*shown["notes"], *retries.sentences(tasks), *_proposal(job, state)],
         "tasks": len(tasks),
         "started": min(started) if started else None,

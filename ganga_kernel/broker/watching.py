@@ -96,7 +96,7 @@ class Watching:
     changed: told of a job whose state changed
     over: told of a job whose backend has ended all its tasks
     again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
-        has ended and is run again by HTCondor, in vain
+        has ended and is run again by HTCondor, in vain: after a crash, or since a shadow was killed
     """
 
     def __init__(
@@ -205,6 +205,7 @@ class Watching:
         watched.held_back += watched.watcher.poll()
         told: list[tuple[str, dict[str, Any]]] = []
         more = False
+        before = [task["state"] for task in watched.job["tasks"]]
         with self._store:
             for number in watched.due():
                 task, stream = watched.job["tasks"][number], watched.streams[number]
@@ -213,6 +214,13 @@ class Watching:
                     more |= stream.more
             if not more:
                 watched.changed |= self._observe(watched)
+            replaced = [
+                self._keep(watched, task)
+                for task, state in zip(watched.job["tasks"], before, strict=True)
+                if not ended(state) and task["result"] and ended(task["state"])
+            ]
+        for path in filter(None, replaced):
+            path.unlink(missing_ok=True)
         for kind, what in told:
             self._tell(kind, what)
         while watched.due_again:
@@ -246,6 +254,10 @@ class Watching:
                 ]
             failed = [(e["item"], e["error"]) for e in events if e["event"] == "item" and e["error"]]
             self._store.add_failures(watched.number, task["task"], failed)
+        elif watched.job["backend"] == "HTCondor" and _starts_anew(task, events):
+            watched.due_again.append(
+                task["task"]
+            )  # it runs in vain, and would put another result in the place
         before = dict(task)
         for event in events:
             task.update(progress.on_event(task, event, watched.result_size))
@@ -290,9 +302,28 @@ class Watching:
         self._store.change_task(watched.number, task["task"], **changes)
         return True
 
+    def _keep(self, watched: Watched, task: dict[str, Any]) -> Path | None:
+        """Keep the result that counts, under a name of its own; returns the name that it had.
+
+        HTCondor may start a task anew whose shadow was killed before it had told the schedd of the end, and
+        another result, with another signature, would come under the old name.
+        """
+        if watched.job["backend"] != "HTCondor" or not progress.arrived(task["result"], watched.result_size):
+            return None
+        folder, name = Path(watched.job["folder"]), str(task["result"]["file"])
+        kept = f"{task['task']}.{task['attempt']}.kept"
+        spool.keep(folder, name, kept)
+        self._change(watched, task, {"result": {**task["result"], "file": kept}})
+        return folder / name
+
     @staticmethod
     def _last_words(watched: Watched, task: int) -> str:
         """What the interpreter itself wrote to standard error before it ended."""
         path = Path(watched.job["folder"]) / f"{task}.stderr"
         said = last_words(path.read_text(errors="replace")) if path.exists() else ""
         return f" {said}" if said else ""
+
+
+def _starts_anew(task: dict[str, Any], events: list[dict[str, Any]]) -> bool:
+    """Whether the payload of a task, whose end was told, was started once more."""
+    return any(event["event"] == "start" and event["attempt"] > task["attempt"] for event in events)

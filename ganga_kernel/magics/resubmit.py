@@ -16,7 +16,8 @@ class ResubmitMagic(GangaMagic):
         """%resubmit N [--failed] [OPTIONS] - run a job once more that didn't end well.
 
         Another job does what job N was to do, with the code and the values that N was submitted with. With
-        --failed it runs only the items of a map that failed, and delivers them with those that ended well.
+        --failed it runs only the items of a map that failed, also while others run, and delivers them with
+        those that ended well.
         Names that N was to bind wait for it. What the job asks of its backend can be changed.
 
         Examples:

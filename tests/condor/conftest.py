@@ -52,14 +52,23 @@ class Cluster:
 
 @pytest.fixture
 def submit(in_pool: Pool, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
-    """A function that submits a job by fields of JobSpec; what still runs is removed at the end."""
+    """A function that submits a job by fields of JobSpec; what still runs is removed at the end.
+
+    Its `commands` are submit commands, also such as no JobSpec has.
+    """
     clusters: list[Cluster] = []
 
-    def submit(executable: str = "/bin/sh", tasks: list[Task] | None = None, **more: object) -> Cluster:
+    def submit(
+        executable: str = "/bin/sh",
+        tasks: list[Task] | None = None,
+        commands: dict[str, str] | None = None,
+        **more: object,
+    ) -> Cluster:
         folder = Path(str(more.pop("folder", tmp_path)))
         spec = JobSpec(executable=executable, folder=str(folder), **more)  # type: ignore[arg-type]
         schedd = Schedd()
-        cluster = Cluster(schedd, schedd.submit(*describe(spec, tasks or [Task()])), folder)
+        lines, items = describe(spec, tasks or [Task()])
+        cluster = Cluster(schedd, schedd.submit({**lines, **(commands or {})}, items), folder)
         clusters.append(cluster)
         return cluster
 

@@ -16,7 +16,7 @@ from tests.pool import Pool
 
 @pytest.fixture(scope="module")
 def kernel(pool: Pool) -> Iterator[Kernel]:
-    with make_site(backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0) as site:
+    with make_site(backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0, site="cern") as site:
         site.environment.update(pool.environ)
         folder = site.root / "notebooks"
         folder.mkdir()
@@ -165,6 +165,21 @@ def test_a_job_is_held_given_more_memory_and_released(kernel: Kernel, pool: Pool
     assert kernel.run(f"%release {cell.job}").error.startswith(
         f"BackendError: Job {cell.job} has ended: done."
     )
+
+
+def test_the_panel_says_what_is_left_of_what_the_site_allows(kernel: Kernel, pool: Pool, gate: Gate) -> None:
+    cell = kernel.run(f'%%batch --set +JobFlavour="longlunch"\n{gate.code}limited = 1')
+    kernel.listen(lambda: "of at most 2 h (JobFlavour longlunch), until" in cell.panel)
+    cluster = _cluster(cell.panel)
+    assert pool.run("condor_q", cluster, "-af", "JobFlavour").strip() == "longlunch"
+    kernel.run(f"%hold {cell.job}")
+    kernel.listen(lambda: "It is held, and deleted in 2" in cell.panel)
+    kernel.run(f"%release {cell.job}")
+    kernel.listen(lambda: "It was restarted 1 of at most 10 times." in cell.panel)
+    gate.open()
+    assert kernel.run("limited").value == "1"
+    kernel.until_panel(cell, "done")
+    assert "at most" not in cell.panel
 
 
 def test_jobs_that_fit_nowhere_say_why_until_they_fit(kernel: Kernel) -> None:

@@ -239,6 +239,29 @@ def test_what_failed_of_a_map_is_run_again_and_completes_it(kernel: Kernel, tmp_
     assert kernel.run(f"%resubmit {again.job}").error.startswith(f"BackendError: Job {again.job} is done")
 
 
+def test_what_failed_is_run_again_beside_the_others_and_all_deliver_together(
+    kernel: Kernel, gate: Gate, tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended"
+    waits = gate.code.replace("\n", "\n    ")
+    cell = kernel.run(
+        f"%%batch --chunk 1 --map x=range(3)\nimport os\nif x:\n    {waits}\n"
+        f"elif not os.path.exists({str(mended)!r}): 1 / 0\nboth = x"
+    )
+    kernel.listen(lambda: "1 failed" in cell.panel)
+    assert "it has not ended." in kernel.run(f"%resubmit {cell.job}").error
+    mended.touch()
+    again = kernel.run(f"%resubmit {cell.job} --failed")
+    assert again.reply["status"] == "ok", again.error
+    kernel.listen(lambda: f"It waits for the others, which job {cell.job} runs." in again.panel)
+    late = kernel.send("both")
+    gate.open()
+    assert kernel.finish(late).value == "[0, 1, 2]", late.error
+    kernel.until_panel(again, "done")
+    kernel.until_panel(cell, "failed")
+    assert kernel.run("both").value == "[0, 1, 2]"
+
+
 def test_allowed_failures_can_be_run_again_too_and_twice(kernel: Kernel, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()

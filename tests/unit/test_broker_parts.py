@@ -24,7 +24,7 @@ from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
-from ganga_kernel.broker.summary import error_of, job_state, results, summary
+from ganga_kernel.broker.summary import error_of, failed_since, job_state, results, summary
 from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
 from ganga_kernel.broker.watching import Watching
 from ganga_kernel.errors import BackendError, BrokerElsewhere, BrokerUnavailable
@@ -92,6 +92,16 @@ def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "0.events"
     path.write_bytes(b"Segmentation fault\n" + line(1, 0) + b"[1]\n")
     assert [event["seq"] for event in EventStream(path).read()[1]] == [0]
+
+
+def test_what_a_starter_writes_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "0.events"
+    path.write_bytes(line(1, 0) + line(1, 1) + line(1, 1))
+    stream = EventStream(path)
+    assert [event["seq"] for event in stream.read()[1]] == [0, 1]
+    with path.open("ab") as file:
+        file.write(line(1, 2)[:10] + line(1, 1) + line(1, 2))
+    assert [event["seq"] for event in stream.read()[1]] == [2]
 
 
 def test_a_long_stream_is_read_in_parts_and_says_so(tmp_path: Path) -> None:
@@ -238,8 +248,10 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     running = summary(store.job(number) or {})
     assert (running["state"], running["items"]["done"], running["items"]["failed"]) == ("accepted", 2, 1)
     assert running["progress"] is None
-    with pytest.raises(BackendError, match="has not ended"):
-        repeated(store.job(number) or {}, [1], True, {}, slots=2)
+    for failures, failed in (([1], False), ([], True)):
+        with pytest.raises(BackendError, match="has not ended"):
+            repeated(store.job(number) or {}, failures, failed, {}, slots=2)
+    assert repeated(store.job(number) or {}, [1], True, {}, slots=2)["map"]["only"] == [1]
     store.change_task(number, 0, started=10.0, progress={"at": 25.0})
     store.change_task(number, 1, state="running", items_done=1, started=12.0, progress={"at": 17.0})
     counted = {"done": 4, "total": 5, "running": 1, "finish": 25.0}
@@ -265,6 +277,34 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     said = error_of(told)
     if not allowed:
         assert said is not None and said["ename"] == "E" and "item 1: e (3 of 5 items" in said["evalue"]
+    store.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, allowed: bool) -> None:
+    store = Store(tmp_path / "jobs.sqlite")
+    first = store.add(map_job(allowed))
+    store.add_failures(first, 0, [(1, {"ename": "E", "evalue": "e"})])
+    again = repeated(store.job(first) or {}, [1], True, {}, slots=2)
+    second = store.add({**again, "token": "second", "folder": "", "execution_count": 2})
+    assert store.repeats("m") == [second] and store.repeats("second") == []
+    result = {"file": "0.result", "size": 5, "signature": "s", "ended": 9.0}
+    store.change_task(second, 0, state="done", items_done=1, result=result, ended=9.0)
+    told = summary(store.job(second) or {})
+    assert (told["state"], told["beside"]) == ("running", first)
+    assert f"waits for the others, which job {first} runs" in told["reason"]
+    with pytest.raises(BackendError, match="no item has failed"):
+        repeated(store.job(second) or {}, [], True, {}, slots=2)
+    store.change_task(first, 0, state="failed", result=result)
+    store.change_task(first, 1, state="lost")
+    job = store.job(second) or {}
+    told = summary(job)
+    assert (told["state"], told["beside"]) == ("done" if allowed else "failed", None)
+    assert failed_since(job) == [3, 4]
+    if not allowed:
+        assert told["reason"] == f"Items 3 to 4 failed meanwhile: %resubmit {second} --failed runs them."
+    third = repeated(job, [], True, {}, slots=2)
+    assert third["map"]["only"] == [3, 4] and third["replaces"] == "second"
     store.close()
 
 
@@ -312,6 +352,31 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
     for _ in range(4):
         watching.look()
     assert summary(store.job(number) or {})["items"]["done"] == 200
+    store.close()
+
+
+def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: Path) -> None:
+    """A shadow that is killed before it has told the schedd of the end: its job runs once more."""
+    store = Store(tmp_path / "jobs.sqlite")
+    number = store.add({**new_job("t"), "tasks": 1, "backend": "HTCondor", "folder": str(tmp_path)})
+    stopped: list[int] = []
+    watching = Watching(
+        store, lambda *_: None, lambda _: None, lambda _: None, lambda _, task: stopped.append(task["task"])
+    )
+    watching.add(store.job(number) or {}, [])
+    (tmp_path / "0.result").write_bytes(b"12345")
+    start = {"event": "start", "host": "wn", "time": 1.0}
+    events = tmp_path / "0.events"
+    events.write_bytes(line(1, 0, **start) + line(1, 1, **OK))
+    watching.look()
+    assert summary(store.job(number) or {})["state"] == "done" and not stopped
+    (tmp_path / "0.result").write_bytes(b"other")
+    kept = summary(store.job(number) or {})["result"]["file"]
+    assert (tmp_path / kept).read_bytes() == b"12345"
+    events.write_bytes(line(2, 0, **start))
+    watching.look()
+    watching.look()
+    assert summary(store.job(number) or {})["state"] == "done" and stopped == [0]
     store.close()
 
 

@@ -20,7 +20,7 @@ def job(state: str = "running", **values: Any) -> dict[str, Any]:
         "id": 3, "state": state, "backend": "HTCondor", "native": "17", "ganga_id": 2, "host": "wn7",
         "attempt": 1, "created": 1e9, "started": 1e9 + 60, "ended": 1e9 + 80 if ended(state) else None,
         "reason": "", "notes": [], "usage": None, "label": "x = 1", "execution_count": 5,
-        "tasks": 1, "items": None, "progress": None, **values,
+        "tasks": 1, "items": None, "progress": None, "limits": {}, **values,
     }  # fmt: skip
 
 

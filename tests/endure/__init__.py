@@ -1,0 +1,1 @@
+"""Tasks in a pool whose daemons are killed: all of it."""
