@@ -67,6 +67,13 @@ class GangaKernel(Configurable):
         "that it is never asked.",
     ).tag(config=True)
 
+    max_idle = Integer(
+        1000,
+        min=0,
+        help="Of a map with more tasks than this, so many wait in HTCondor's queue at a time, and others "
+        "come into it as these start (late materialization); 0 means that all do at once.",
+    ).tag(config=True)
+
     @property
     def state(self) -> Path:
         """The folder of the broker's state."""

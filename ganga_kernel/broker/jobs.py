@@ -100,7 +100,9 @@ class Jobs:
         UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
         """
         await self._check(job)
-        described = await asyncio.to_thread(backends.described, job, self._settings.spool)
+        described = await asyncio.to_thread(
+            backends.described, job, self._settings.spool, self._settings.max_idle
+        )
         return {"backend": job["backend"], **described}
 
     async def _check(self, job: dict[str, Any]) -> None:
@@ -411,7 +413,10 @@ class Jobs:
         sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
         spool.renew_key(folder, sharing)
         dependencies.bring(folder, sources)
-        return backends.prepare(job["backend"], job, self._settings.spool)
+        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
+        if job["backend"] == "HTCondor":
+            fields["max_idle"] = self._settings.max_idle
+        return fields, commands
 
     async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
         """Have Ganga submit a job, and watch it from then on."""

@@ -135,7 +135,7 @@ class Watching:
         if job["backend"] == "Local":
             watcher = LocalWatcher(job["native"])
         elif job["backend"] == "HTCondor":
-            watcher = CondorWatcher(folder, job["log_offset"], job["id"])
+            watcher = CondorWatcher(folder, job["log_offset"], job["id"], len(job["tasks"]))
         else:
             watcher = GangaWatcher()
             for task, status in enumerate(ganga_statuses):

@@ -26,7 +26,7 @@ from GangaCore.Lib.Executable.Executable import RTHandler
 from GangaCore.Utility.Config import getConfig
 
 from ganga_kernel.condor.description import JobSpec, Task, describe
-from ganga_kernel.condor.eventlog import FINAL, EventLog, Observation, reduce
+from ganga_kernel.condor.eventlog import FINAL, EventLog, Observation, latest_of, reduce
 from ganga_kernel.condor.schedd import Schedd
 from ganga_kernel.errors import BackendError, SubmitRefused
 
@@ -97,6 +97,12 @@ class HTCondor(IBackend):  # type: ignore[misc]
                 sequence=1,
                 doc="task numbers, one proc each; in arguments, {task} stands for the number. "
                 "Empty: one task, 0",
+            ),
+            "max_idle": SimpleItem(
+                defvalue=0,
+                typelist=[int],
+                doc="of more tasks than this, so many wait in HTCondor's queue at a time, and others come "
+                "into it as these start; 0: all at once",
             ),
             "schedd": _text("name of the schedd; empty for this machine's"),
             "pool": _text("address of the collector; empty for the configured one"),
@@ -225,7 +231,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
     ) -> None:
         """Submit a cluster and note it in the job, and each proc in its subjob."""
         _forget(self.log)
-        cluster = self._schedd().submit(description, items)
+        cluster = self._schedd().submit(description, items, self.max_idle)
         self.cluster_id = cluster
         self.killing = False
         if not subjobs:
@@ -402,10 +408,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
         else:
             clusters = {cluster for cluster, _ in keys.values()}
             seen = reduce(ob for cluster in clusters for ob in self._schedd().observe(cluster))
-        return [
-            seen.get((cluster, proc), Observation(cluster, proc, "queued", 0.0))
-            for _, (cluster, proc) in sorted(keys.items())
-        ]
+        return [latest_of(seen, cluster, proc) for _, (cluster, proc) in sorted(keys.items())]
 
     def _note(self, procs: Sequence[Observation]) -> None:
         """Set the outcome's fields to what is most worth telling; only what changed is written."""

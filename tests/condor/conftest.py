@@ -55,11 +55,13 @@ def submit(in_pool: Pool, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     """A function that submits a job by fields of JobSpec; what still runs is removed at the end."""
     clusters: list[Cluster] = []
 
-    def submit(executable: str = "/bin/sh", tasks: list[Task] | None = None, **more: object) -> Cluster:
+    def submit(
+        executable: str = "/bin/sh", tasks: list[Task] | None = None, max_idle: int = 0, **more: object
+    ) -> Cluster:
         folder = Path(str(more.pop("folder", tmp_path)))
         spec = JobSpec(executable=executable, folder=str(folder), **more)  # type: ignore[arg-type]
         schedd = Schedd()
-        cluster = Cluster(schedd, schedd.submit(*describe(spec, tasks or [Task()])), folder)
+        cluster = Cluster(schedd, schedd.submit(*describe(spec, tasks or [Task()]), max_idle), folder)
         clusters.append(cluster)
         return cluster
 
