@@ -136,6 +136,11 @@ class Store:
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
         return self._whole(row) if row else None
 
+    def fresh(self, known: dict[str, Any]) -> dict[str, Any]:
+        """A job whose tasks are kept in step with the store by the caller: all else about it is read anew."""
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (known["id"],)).fetchone()
+        return {**_rich(row), "tasks": known["tasks"], "failures": self._failures_of(known)}
+
     def by_token(self, token: str) -> dict[str, Any] | None:
         """The job of a token, or None."""
         row = self._db.execute("SELECT * FROM jobs WHERE token = ?", (token,)).fetchone()
@@ -161,6 +166,11 @@ class Store:
         rows = self._db.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
         return [self._whole(row) for row in rows.fetchall()]
 
+    def is_unfinished(self) -> bool:
+        """Whether a job has not ended; see `unfinished`."""
+        found = self._db.execute("SELECT EXISTS (SELECT 1 FROM tasks WHERE backend_ended = 0)").fetchone()
+        return bool(found[0])
+
     def unfinished(self) -> list[dict[str, Any]]:
         """Jobs of which a task has not ended, or whose backend has not; oldest first."""
         rows = self._db.execute(
@@ -171,8 +181,8 @@ class Store:
     def accepted(self) -> list[dict[str, Any]]:
         """Jobs that wait to be handed over; oldest first."""
         rows = self._db.execute(
-            "SELECT * FROM jobs WHERE handed = 0 AND id IN (SELECT job FROM tasks WHERE backend_ended = 0) "
-            "ORDER BY id"
+            "SELECT * FROM jobs WHERE handed = 0 AND "
+            "EXISTS (SELECT 1 FROM tasks WHERE job = jobs.id AND backend_ended = 0) ORDER BY id"
         )
         return [self._whole(row) for row in rows.fetchall()]
 
@@ -190,6 +200,10 @@ class Store:
     def change_task(self, number: int, task: int, **values: Any) -> None:
         """Set columns of a task."""
         self._change("tasks", "job = :_job AND task = :_task", {"_job": number, "_task": task}, values)
+
+    def change_tasks(self, number: int, **values: Any) -> None:
+        """Set columns of all tasks of a job."""
+        self._change("tasks", "job = :_job", {"_job": number}, values)
 
     def add_outputs(self, number: int, task: int, outputs: list[tuple[int | None, dict[str, Any]]]) -> int:
         """Append outputs of a task, each with the item of a map that it is from.
@@ -282,8 +296,11 @@ class Store:
         job = _rich(row)
         rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
         job["tasks"] = [_rich(task) for task in rows.fetchall()]
-        job["failures"] = self.failures(job["id"], _FAILURES) if job["map"] else []
+        job["failures"] = self._failures_of(job)
         return job
+
+    def _failures_of(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        return self.failures(job["id"], _FAILURES) if job["map"] else []
 
 
 def _plain(name: str, value: Any) -> Any:

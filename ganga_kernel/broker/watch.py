@@ -45,7 +45,14 @@ class Observation:
 
 
 class Watcher(ABC):
-    """Observes one job on its backend. Made by the broker when it watches a job."""
+    """Observes one job on its backend. Made by the broker when it watches a job.
+
+    Attributes
+    ----------
+    tells_of_starts: whether it tells that a task has begun, before the payload can
+    """
+
+    tells_of_starts = False
 
     @abstractmethod
     def poll(self) -> list[Observation]:
@@ -175,6 +182,8 @@ class CondorWatcher(Watcher):
     number: our number of the job, for what is said about it
     tasks: how many it has
     """
+
+    tells_of_starts = True
 
     def __init__(self, folder: Path, offset: int, number: int, tasks: int) -> None:
         from ..condor.description import LOG

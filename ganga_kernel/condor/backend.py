@@ -366,7 +366,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
         for job in jobs:
             backend = stripProxy(job.backend)
             try:
-                procs = backend._latest()
+                procs = backend._news()
             except BackendError as error:
                 # One job whose log and schedd are both out of reach must not stop the others.
                 _logger.warning("Job %s can't be watched now: %s", job.getFQID("."), error)
@@ -389,6 +389,14 @@ class HTCondor(IBackend):  # type: ignore[misc]
         """Forget the event logs; Ganga calls it when no job of this backend is active any more."""
         with _reading:
             _followed.clear()
+
+    def _news(self) -> list[Observation]:
+        """As `_latest`, but empty if nothing has been logged or submitted since it was asked for here."""
+        if os.path.exists(self.log) and not _is_new(
+            self.log, self.getJobObject().getFQID("."), self.submissions
+        ):
+            return []
+        return self._latest()
 
     def _latest(self) -> list[Observation]:
         """The latest of each task, in task order; empty if nothing is known yet."""
@@ -492,7 +500,9 @@ class _Followed:
 
     def __init__(self, path: str) -> None:
         self.log = EventLog(path)
-        self.state: dict[tuple[int, int], Observation] = {}
+        self.state: Mapping[tuple[int, int], Observation] = {}
+        #: For each job that asked, what it was told last.
+        self.told: dict[str, tuple[Mapping[tuple[int, int], Observation], str]] = {}
 
 
 # Ganga's polls may overlap, and jobs of one cluster share its log.
@@ -503,8 +513,19 @@ _followed: dict[str, _Followed] = {}
 def _follow(path: str) -> Mapping[tuple[int, int], Observation]:
     with _reading:
         followed = _followed.setdefault(path, _Followed(path))
-        followed.state = reduce(followed.log.read(), followed.state)
+        if news := followed.log.read():
+            followed.state = reduce(news, followed.state)
         return followed.state
+
+
+def _is_new(path: str, job: str, submissions: str) -> bool:
+    """Whether there is something in the log that the job wasn't told, given what was submitted for it."""
+    state = _follow(path)
+    with _reading:
+        followed = _followed.setdefault(path, _Followed(path))
+        before, of = followed.told.get(job, (None, ""))
+        followed.told[job] = state, submissions
+    return before is not state or of != submissions
 
 
 def _forget(path: str) -> None:
