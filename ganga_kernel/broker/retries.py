@@ -94,7 +94,7 @@ def sentences(tasks: list[dict[str, Any]]) -> list[str]:
 
 
 def _count(tasks: Iterable[dict[str, Any]], cause: str) -> int:
-    return sum(any(entry["cause"] == cause for entry in task["again"]) for task in tasks)
+    return sum(any(entry["cause"] == cause for entry in again) for task in tasks if (again := task["again"]))
 
 
 def _attempt(task: dict[str, Any]) -> int:

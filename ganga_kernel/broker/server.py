@@ -154,7 +154,7 @@ class Server:
         if op == "logs":
             return await asyncio.to_thread(logs, self._jobs.row(request["job"]))
         if op == "jobs":
-            return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
+            return [self._jobs.job(number) for number in self._store.newest(request["limit"])]
         if op == "kill":
             return await self._jobs.kill(request["job"])
         if op == "act":

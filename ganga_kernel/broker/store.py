@@ -137,9 +137,10 @@ class Store:
         return self._whole(row) if row else None
 
     def fresh(self, known: dict[str, Any]) -> dict[str, Any]:
-        """A job whose tasks are kept in step with the store by the caller: all else about it is read anew."""
+        """A job whose map and tasks the caller keeps in step with the store: the rest of it is read anew."""
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (known["id"],)).fetchone()
-        return {**_rich(row), "tasks": known["tasks"], "failures": self._failures_of(known)}
+        kept = {name: known[name] for name in ("map", "tasks")}
+        return {**_rich({**dict(row), "map": None}), **kept, "failures": self._failures_of(known)}
 
     def by_token(self, token: str) -> dict[str, Any] | None:
         """The job of a token, or None."""
@@ -161,10 +162,11 @@ class Store:
         ).fetchone()
         return self._whole(row) if row else None
 
-    def newest(self, limit: int) -> list[dict[str, Any]]:
-        """The newest jobs, newest first."""
-        rows = self._db.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
-        return [self._whole(row) for row in rows.fetchall()]
+    def newest(self, limit: int) -> list[int]:
+        """The numbers of the newest jobs, newest first."""
+        return [
+            int(row[0]) for row in self._db.execute("SELECT id FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
+        ]
 
     def is_unfinished(self) -> bool:
         """Whether a job has not ended; see `unfinished`."""
@@ -307,7 +309,7 @@ def _plain(name: str, value: Any) -> Any:
     return json.dumps(value) if name in _JSON and value is not None else value
 
 
-def _rich(row: sqlite3.Row) -> dict[str, Any]:
+def _rich(row: sqlite3.Row | dict[str, Any]) -> dict[str, Any]:
     return {
         name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
         for name in row.keys()  # noqa: SIM118 (a Row iterates over its values)
