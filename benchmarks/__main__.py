@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import batch, dataflow, ordinary, panels, phases, report
+from . import batch, dataflow, ordinary, panels, phases, report, scale
 from .figures import Section
-from .pool import NoPool, Pool, running_pool
+from .pool import NoPool, Pool, our_pool, running_pool
 from .site import make_site
 
 
@@ -92,10 +92,26 @@ def _dataflow(place: Place) -> Iterator[Section]:
         yield dataflow.data(site, place.quick)
 
 
+def _scale(place: Place) -> Iterator[Section]:
+    _say("a map of many tasks")
+    settings = {"idle_pause": 0.0}
+    try:
+        with our_pool(scale.SLOTS) as pool:
+            with (
+                make_site(pool.environment, **settings) as late,
+                make_site(pool.environment, max_idle=0, **settings) as at_once,
+            ):
+                yield scale.queue(late, at_once, place.quick)
+            with make_site(pool.environment, **settings) as site:
+                yield scale.run(site, place.quick)
+    except NoPool as error:
+        _say(f"it is not measured: {error}")
+
+
 #: What can be chosen on the command line, in the order of a whole run.
 _SECTIONS: dict[str, Callable[[Place], Iterator[Section]]] = {
     "ordinary": _ordinary, "panels": _panels, "batch": _batch, "cold": _cold, "phases": _phases,
-    "dataflow": _dataflow,
+    "dataflow": _dataflow, "scale": _scale,
 }  # fmt: skip
 #: Those that need the HTCondor pool.
 _ON_CONDOR = {"batch", "cold", "phases", "dataflow"}

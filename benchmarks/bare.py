@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,18 @@ class BareCondor:
     """Submits the newest batch cell's job again and again: its description, its files, its payload.
 
     Neither kernel, broker nor Ganga takes part.
+
+    Parameters
+    ----------
+    more: further submit commands
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, more: dict[str, str] | None = None) -> None:
         self._site = site
         saved = max((site.state / "gangadir").rglob("condor.json"), key=lambda path: path.stat().st_mtime)
-        self._text = saved.read_text()
-        self._folder = Path(json.loads(self._text)["description"]["initialdir"])
+        job = json.loads(saved.read_text())
+        self._text = json.dumps({**job, "description": {**job["description"], **(more or {})}})
+        self._folder = Path(job["description"]["initialdir"])
         self._number = 0
         self._submitter = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.bare"], cwd=Path(__file__).resolve().parents[1],
@@ -64,6 +70,20 @@ class BareCondor:
         answer = self._answer()
         return BareJob(answer["begun"], answer["returned"], files)
 
+    def queue(self, is_queued: Callable[[Path], float]) -> float:
+        """Submit the job, and remove it; seconds until it was in the queue.
+
+        Parameters
+        ----------
+        is_queued: waits until a job is, given its folder, and returns when that was
+        """
+        [files] = self._submit(1)
+        queued = is_queued(files.folder)
+        answer = self._answer()
+        self._ask({"remove": answer["cluster"]})
+        self._answer()
+        return queued - answer["begun"]
+
     def run_all(self, jobs: int) -> float:
         """Submit the job so many times, one after the other; seconds until all are in the queue."""
         files = self._submit(jobs)
@@ -73,11 +93,13 @@ class BareCondor:
     def _submit(self, jobs: int) -> list[JobFiles]:
         """Have the process begin to submit; it answers once a job."""
         folders = [self._new_folder() for _ in range(jobs)]
-        assert self._submitter.stdin is not None
-        lines = [self._text.replace(str(self._folder), str(folder)) + "\n" for folder in folders]
-        self._submitter.stdin.write("".join(lines))
-        self._submitter.stdin.flush()
+        self._ask(*(json.loads(self._text.replace(str(self._folder), str(folder))) for folder in folders))
         return [JobFiles(folder) for folder in folders]
+
+    def _ask(self, *lines: dict[str, Any]) -> None:
+        assert self._submitter.stdin is not None
+        self._submitter.stdin.write("".join(json.dumps(line) + "\n" for line in lines))
+        self._submitter.stdin.flush()
 
     def _answer(self) -> dict[str, float]:
         assert self._submitter.stdout is not None
@@ -95,16 +117,24 @@ class BareCondor:
 
 
 def submit_for_ever() -> None:
-    """Submit what the lines of standard input describe; say when each submission began and returned."""
+    """Submit what the lines of standard input describe; say when each submission began and returned.
+
+    A line may also name a cluster that is to be removed.
+    """
     import htcondor2
 
     schedd = htcondor2.Schedd()
     print("{}", flush=True)
     for line in sys.stdin:
         job: Any = json.loads(line)
+        cluster = job.get("remove")
         begun = time.time()
-        schedd.submit(htcondor2.Submit(job["description"]), itemdata=iter(job["items"]))
-        print(json.dumps({"begun": begun, "returned": time.time()}), flush=True)
+        if cluster:
+            schedd.act(htcondor2.JobAction.Remove, str(cluster))
+        else:
+            description = htcondor2.Submit(job["description"])
+            cluster = schedd.submit(description, itemdata=iter(job["items"])).cluster()
+        print(json.dumps({"begun": begun, "returned": time.time(), "cluster": cluster}), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 _SCRIPT = Path(__file__).resolve().parents[1] / "tests" / "htcondor-pool"
 #: Minutes after which our pool ends by itself, should this process be killed.
 _LIFETIME = 60
+#: Slots of a pool of ours, unless many are needed.
+_SLOTS = 16
 
 
 class NoPool(Exception):
@@ -46,17 +48,30 @@ def running_pool() -> Iterator[Pool]:
     if shutil.which("condor_master") and _answers():
         yield Pool({}, "this machine's own pool")
         return
+    with our_pool(_SLOTS) as pool:
+        yield pool
+
+
+@contextmanager
+def our_pool(slots: int) -> Iterator[Pool]:
+    """A pool of ours, which ends with the block.
+
+    Raises
+    ------
+    NoPool: there can't be one.
+    """
     state = Path(tempfile.mkdtemp(prefix="gk-bench-pool-"))
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     settings = {
         "HTC_ROOT": os.environ.get("HTC_ROOT") or os.path.join(cache, "ganga-kernel-tests"),
         "HTC_POOL": str(state / "pool"),
         "HTC_RUNFOR": str(_LIFETIME),
+        "HTC_CPUS": str(slots),
     }
     try:
         for step in ("setup", "start"):
             _script(step, settings)
-        yield Pool(_exports(_script("env", settings)), "a pool of 16 slots on this machine")
+        yield Pool(_exports(_script("env", settings)), f"a pool of {slots} slots on this machine")
     finally:
         if (state / "pool").exists():
             _script("stop", settings)

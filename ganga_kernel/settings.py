@@ -74,6 +74,12 @@ class GangaKernel(Configurable):
         help="Whose HTCondor pool it is, for what that allows jobs: 'cern', or 'generic', of which nothing "
         "is known.",
     ).tag(config=True)
+    max_idle = Integer(
+        1000,
+        min=0,
+        help="Of a map with more tasks than this, so many wait in HTCondor's queue at a time, and others "
+        "come into it as these start (late materialization); 0 means that all do at once.",
+    ).tag(config=True)
 
     @property
     def state(self) -> Path:

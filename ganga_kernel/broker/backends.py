@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..condor.description import LOG, JobSpec, Task, describe
+from ..condor.description import LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
 from ..spool import Spool
 from .stream import EventStream
@@ -129,12 +129,13 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
     return split_at_once, commands
 
 
-def described(job: dict[str, Any], spool: Path) -> dict[str, Any]:
+def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]:
     """What a job that is not submitted would be.
 
     Parameters
     ----------
     job: as a client submits it; its folder is there
+    max_idle: see `condor.schedd.Schedd.submit`
 
     Returns
     -------
@@ -148,6 +149,7 @@ def described(job: dict[str, Any], spool: Path) -> dict[str, Any]:
         files, items = fields["input_files"], fields.pop("items")
         command, *arguments = commands[0]
         lines, rows = describe(JobSpec(command, arguments=arguments, **fields), [Task(str(i)) for i in items])
+        lines = late(lines, len(rows), max_idle)
         shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
         called = "Submit description"
     else:

@@ -101,7 +101,9 @@ class Jobs:
         UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
         """
         await self._check(job)
-        described = await asyncio.to_thread(backends.described, job, self._settings.spool)
+        described = await asyncio.to_thread(
+            backends.described, job, self._settings.spool, self._settings.max_idle
+        )
         return {"backend": job["backend"], **described}
 
     async def _check(self, job: dict[str, Any]) -> None:
@@ -139,7 +141,8 @@ class Jobs:
         ------
         BackendError: there is no such job.
         """
-        return summary(self.row(number))
+        known = self._watching.row(number)
+        return summary(self.row(number) if known is None else self._store.fresh(known))
 
     def row(self, number: int) -> dict[str, Any]:
         """A job as it is stored, with its tasks.
@@ -267,7 +270,7 @@ class Jobs:
     @property
     def idle(self) -> bool:
         """Whether no job is in flight."""
-        return not self._store.unfinished()
+        return not self._store.is_unfinished()
 
     @property
     def local(self) -> bool:
@@ -390,8 +393,7 @@ class Jobs:
             return False
         waits = dependencies.waits_for(before)
         if waits and waits != job["tasks"][0]["reason"]:
-            for task in job["tasks"]:
-                self._store.change_task(job["id"], task["task"], reason=waits)
+            self._store.change_tasks(job["id"], reason=waits)
             self._changed(job["id"])
         return not waits
 
@@ -424,7 +426,10 @@ class Jobs:
         sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
         spool.renew_key(folder, sharing)
         dependencies.bring(folder, sources)
-        return backends.prepare(job["backend"], job, self._settings.spool)
+        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
+        if job["backend"] == "HTCondor":
+            fields["max_idle"] = self._settings.max_idle
+        return fields, commands
 
     async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
         """Have Ganga submit a job, and watch it from then on."""
@@ -456,27 +461,16 @@ class Jobs:
     def _waits_for_a_core(self, job: dict[str, Any]) -> None:
         if job["tasks"][0]["state"] != "queued":
             reason = f"It waits for a free core: local jobs may use {self._settings.slots} at a time."
-            with self._store:
-                for task in job["tasks"]:
-                    self._store.change_task(job["id"], task["task"], state="queued", reason=reason)
+            self._store.change_tasks(job["id"], state="queued", reason=reason)
             self._changed(job["id"])
 
     def _end_unstarted(
         self, job: dict[str, Any], state: str, reason: str, error: dict[str, Any] | None = None
     ) -> None:
         """End a job that its backend never had."""
-        now = time.time()
-        with self._store:
-            for task in job["tasks"]:
-                self._store.change_task(
-                    job["id"],
-                    task["task"],
-                    state=state,
-                    reason=reason,
-                    error=error,
-                    ended=now,
-                    backend_ended=1,
-                )
+        self._store.change_tasks(
+            job["id"], state=state, reason=reason, error=error, ended=time.time(), backend_ended=1
+        )
         self._changed(job["id"])
 
     def _native(self, job: dict[str, Any], number: int) -> str:
@@ -487,8 +481,7 @@ class Jobs:
     def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
         with self._store:
             self._store.change_job(job["id"], handed=2, ganga_id=number, native=native, submitted=time.time())
-            for task in job["tasks"]:
-                self._store.change_task(job["id"], task["task"], state="queued", reason="")
+            self._store.change_tasks(job["id"], state="queued", reason="")
 
     def _over(self, job: dict[str, Any]) -> None:
         """A job's backend has ended all its tasks."""

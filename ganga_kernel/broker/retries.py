@@ -64,6 +64,13 @@ def memory_of(task: dict[str, Any], resources: dict[str, Any]) -> int:
     return int(max([resources.get("memory", 0), *given]))
 
 
+def most_memory(tasks: Iterable[dict[str, Any]], resources: dict[str, Any]) -> int:
+    """The most that `memory_of` says of a task."""
+    return max(
+        (memory_of(task, resources) for task in tasks if task["again"]), default=resources.get("memory", 0)
+    )
+
+
 def due(task: dict[str, Any]) -> bool:
     """Whether a task is to be released with more memory."""
     return bool(task["again"]) and bool(task["again"][-1].get("due"))
@@ -87,7 +94,7 @@ def sentences(tasks: list[dict[str, Any]]) -> list[str]:
 
 
 def _count(tasks: Iterable[dict[str, Any]], cause: str) -> int:
-    return sum(any(entry["cause"] == cause for entry in task["again"]) for task in tasks)
+    return sum(any(entry["cause"] == cause for entry in again) for task in tasks if (again := task["again"]))
 
 
 def _attempt(task: dict[str, Any]) -> int:

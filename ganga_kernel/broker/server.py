@@ -156,7 +156,7 @@ class Server:
         if op == "read":
             return await self._read(**{name: request[name] for name in ("job", "task", "what", "after")})
         if op == "jobs":
-            return [self._jobs.job(job["id"]) for job in self._store.newest(request["limit"])]
+            return [self._jobs.job(number) for number in self._store.newest(request["limit"])]
         if op == "kill":
             return await self._jobs.kill(request["job"])
         if op == "act":

@@ -139,6 +139,13 @@ class Store:
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
         return self._whole(row) if row else None
 
+    def fresh(self, known: dict[str, Any]) -> dict[str, Any]:
+        """A job whose map and tasks the caller keeps in step with the store: the rest of it is read anew."""
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (known["id"],)).fetchone()
+        kept = {name: known[name] for name in ("map", "tasks")}
+        parts = {"failures": self._failures_of(known), "first": self._first(known)}
+        return {**_rich({**dict(row), "map": None}), **kept, **parts}
+
     def by_token(self, token: str) -> dict[str, Any] | None:
         """The job of a token, or None."""
         row = self._db.execute("SELECT * FROM jobs WHERE token = ?", (token,)).fetchone()
@@ -164,10 +171,16 @@ class Store:
         rows = self._db.execute("SELECT id, map FROM jobs WHERE replaces = ?", (token,)).fetchall()
         return [row["id"] for row in rows if (_rich(row)["map"] or {}).get("only") is not None]
 
-    def newest(self, limit: int) -> list[dict[str, Any]]:
-        """The newest jobs, newest first."""
-        rows = self._db.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
-        return [self._whole(row) for row in rows.fetchall()]
+    def newest(self, limit: int) -> list[int]:
+        """The numbers of the newest jobs, newest first."""
+        return [
+            int(row[0]) for row in self._db.execute("SELECT id FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
+        ]
+
+    def is_unfinished(self) -> bool:
+        """Whether a job has not ended; see `unfinished`."""
+        found = self._db.execute("SELECT EXISTS (SELECT 1 FROM tasks WHERE backend_ended = 0)").fetchone()
+        return bool(found[0])
 
     def unfinished(self) -> list[dict[str, Any]]:
         """Jobs of which a task has not ended, or whose backend has not; oldest first."""
@@ -179,8 +192,8 @@ class Store:
     def accepted(self) -> list[dict[str, Any]]:
         """Jobs that wait to be handed over; oldest first."""
         rows = self._db.execute(
-            "SELECT * FROM jobs WHERE handed = 0 AND id IN (SELECT job FROM tasks WHERE backend_ended = 0) "
-            "ORDER BY id"
+            "SELECT * FROM jobs WHERE handed = 0 AND "
+            "EXISTS (SELECT 1 FROM tasks WHERE job = jobs.id AND backend_ended = 0) ORDER BY id"
         )
         return [self._whole(row) for row in rows.fetchall()]
 
@@ -198,6 +211,10 @@ class Store:
     def change_task(self, number: int, task: int, **values: Any) -> None:
         """Set columns of a task."""
         self._change("tasks", "job = :_job AND task = :_task", {"_job": number, "_task": task}, values)
+
+    def change_tasks(self, number: int, **values: Any) -> None:
+        """Set columns of all tasks of a job."""
+        self._change("tasks", "job = :_job", {"_job": number}, values)
 
     def add_outputs(self, number: int, task: int, outputs: list[tuple[int | None, dict[str, Any]]]) -> int:
         """Append outputs of a task, each with the item of a map that it is from.
@@ -308,9 +325,12 @@ class Store:
         job = _rich(row)
         rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
         job["tasks"] = [_rich(task) for task in rows.fetchall()]
-        job["failures"] = self.failures(job["id"], _FAILURES) if job["map"] else []
+        job["failures"] = self._failures_of(job)
         job["first"] = self._first(job)
         return job
+
+    def _failures_of(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        return self.failures(job["id"], _FAILURES) if job["map"] else []
 
     def _first(self, job: dict[str, Any]) -> dict[str, Any] | None:
         """The job of whose items a job runs those that failed, with all of these; None if there is none."""
@@ -323,7 +343,7 @@ def _plain(name: str, value: Any) -> Any:
     return json.dumps(value) if name in _JSON and value is not None else value
 
 
-def _rich(row: sqlite3.Row) -> dict[str, Any]:
+def _rich(row: sqlite3.Row | dict[str, Any]) -> dict[str, Any]:
     return {
         name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
         for name in row.keys()  # noqa: SIM118 (a Row iterates over its values)

@@ -33,7 +33,7 @@ def used(tasks: list[dict[str, Any]], resources: dict[str, Any]) -> dict[str, An
     if not told:
         return None
     wall, cpu = (sum(one[key] for one in told) for key in ("wall", "cpu"))
-    asked = max(retries.memory_of(task, resources) for task in tasks)
+    asked = retries.most_memory(tasks, resources)
     return {
         "wall": wall,
         "cpu": cpu,
@@ -61,7 +61,7 @@ def figures(job: dict[str, Any]) -> list[dict[str, Any]]:
     told = [task["usage"] for task in tasks if task["usage"]]
     begun = [task for task in tasks if task["started"]]
     sent = job["submitted"] or job["created"]
-    memory = max(retries.memory_of(task, resources) for task in tasks) or None
+    memory = retries.most_memory(tasks, resources) or None
     known = [
         ("memory", "bytes", (one["memory"] for one in told), memory),
         ("disk", "bytes", (one.get("disk") for one in told), resources.get("disk")),

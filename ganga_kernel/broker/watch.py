@@ -45,7 +45,14 @@ class Observation:
 
 
 class Watcher(ABC):
-    """Observes one job on its backend. Made by the broker when it watches a job."""
+    """Observes one job on its backend. Made by the broker when it watches a job.
+
+    Attributes
+    ----------
+    tells_of_starts: whether it tells that a task has begun, before the payload can
+    """
+
+    tells_of_starts = False
 
     @abstractmethod
     def poll(self) -> list[Observation]:
@@ -173,13 +180,16 @@ class CondorWatcher(Watcher):
     folder: the job's
     offset: how far the log was read
     number: our number of the job, for what is said about it
+    tasks: how many it has
     """
 
-    def __init__(self, folder: Path, offset: int, number: int) -> None:
+    tells_of_starts = True
+
+    def __init__(self, folder: Path, offset: int, number: int, tasks: int) -> None:
         from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
-        self._number = number
+        self._number, self._tasks = number, tasks
         self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
 
@@ -188,14 +198,26 @@ class CondorWatcher(Watcher):
         from ..condor.eventlog import reduce
 
         seen = self._log.read()
-        if not seen:
-            return []
-        before, self._latest = self._latest, reduce(seen, self._latest)
+        touched = dict.fromkeys((one.cluster, one.proc) for one in seen)
+        before = {which: self._latest[which] for which in touched if which in self._latest}
+        after = reduce(seen, before)
+        self._latest.update(after)
         return [
             observation
-            for which, latest in self._latest.items()
-            if latest != before.get(which) and (observation := _from_condor(latest, self._number))
+            for which in touched
+            if after[which] != before.get(which)
+            for one in self._of_procs(after[which])
+            if (observation := _from_condor(one, self._number))
         ]
+
+    def _of_procs(self, seen: Any) -> Iterable[Any]:
+        """What is seen of a proc, or of each that its cluster's removal kept out of the queue."""
+        from ..condor.eventlog import WHOLE, latest_of
+
+        if seen.proc != WHOLE:
+            return [seen]
+        never = range(self._tasks if seen.made is None else seen.made, self._tasks)
+        return [latest_of({(seen.cluster, WHOLE): seen}, seen.cluster, proc) for proc in never]
 
     @property
     def offset(self) -> int:

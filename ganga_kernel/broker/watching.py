@@ -25,9 +25,11 @@ from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watch
 log = logging.getLogger(__name__)
 
 #: Tasks of one job whose streams are read in one look; those of larger jobs take turns.
-_STREAMS = 64
+_STREAMS = 20
 #: Seconds between two tellings of a job of several tasks, at least.
-_PAUSE = 0.2
+_PAUSE = 0.25
+#: How much longer it pauses than the last telling took: that of ten thousand tasks has its price.
+_REST = 50
 
 #: Called with a kind ("job", "output", "restart") and what to tell the job's followers.
 Told = Callable[[str, dict[str, Any]], None]
@@ -42,9 +44,11 @@ class Watched:
     job: its row in the store, with its tasks; kept in step with the store
     streams: the event streams of its tasks
     held_back: what the backend said while a stream had more to read
-    turn: the task with which the next look begins
+    open: tasks that the backend hasn't ended
+    live: those of them whose streams may grow
+    turn: tasks that are yet to be looked at before all begin again
     changed: whether there is something to tell
-    told: when it was told last
+    due: when it may be told next
     due_again: tasks that are to be released with more memory, or not to run again
     """
 
@@ -52,9 +56,11 @@ class Watched:
     watcher: Watcher
     streams: list[EventStream]
     held_back: list[Observation]
-    turn: int = 0
+    open: set[int] = field(default_factory=set)
+    live: set[int] = field(default_factory=set)
+    turn: list[int] = field(default_factory=list)
     changed: bool = False
-    told: float = 0.0
+    due: float = 0.0
     due_again: list[int] = field(default_factory=list)
 
     @property
@@ -62,21 +68,35 @@ class Watched:
         """The job's number."""
         return int(self.job["id"])
 
-    def due(self) -> set[int]:
+    def streams_due(self) -> set[int]:
         """The tasks whose streams this look reads: some in turn, and those of which the backend told."""
-        count = len(self.streams)
-        turn = {(self.turn + i) % count for i in range(min(count, _STREAMS))}
-        self.turn = (self.turn + _STREAMS) % count
-        return turn | {seen.task for seen in self.held_back}
+        if not self.turn:
+            self.turn = list(self.live)
+        now, self.turn = self.turn[:_STREAMS], self.turn[_STREAMS:]
+        return {*now, *(seen.task for seen in self.held_back)}
+
+    def note(self, task: dict[str, Any]) -> None:
+        """Take in that a task's state may have changed.
+
+        Its stream doesn't grow in the queue of a backend that tells of starts.
+        """
+        waits = task["state"] == "queued" and self.watcher.tells_of_starts
+        for tasks, member in ((self.open, True), (self.live, not waits)):
+            if member and not task["backend_ended"]:
+                tasks.add(task["task"])
+            else:
+                tasks.discard(task["task"])
 
     def is_over(self) -> bool:
         """Whether the backend has ended all tasks."""
-        return all(task["backend_ended"] for task in self.job["tasks"])
+        return not self.open
 
     def is_due_to_tell(self, now: float) -> bool:
         """Whether its state is to be told now."""
+        if not self.changed:
+            return False
         at_once = len(self.streams) == 1 or all(ended(task["state"]) for task in self.job["tasks"])
-        return self.changed and (at_once or now - self.told > _PAUSE)
+        return at_once or now >= self.due
 
     def shown(self) -> dict[str, Any]:
         """The task whose reason a job that waits is shown with: its first in the queue."""
@@ -116,12 +136,7 @@ class Watching:
     @property
     def local(self) -> int:
         """How many tasks run on this very host."""
-        return sum(
-            not task["backend_ended"]
-            for watched in self._jobs.values()
-            if watched.job["backend"] == "Local"
-            for task in watched.job["tasks"]
-        )
+        return sum(len(watched.open) for watched in self._jobs.values() if watched.job["backend"] == "Local")
 
     def add(self, job: dict[str, Any], ganga_statuses: list[str]) -> None:
         """Watch a job that its backend has.
@@ -135,7 +150,7 @@ class Watching:
         if job["backend"] == "Local":
             watcher = LocalWatcher(job["native"])
         elif job["backend"] == "HTCondor":
-            watcher = CondorWatcher(folder, job["log_offset"], job["id"])
+            watcher = CondorWatcher(folder, job["log_offset"], job["id"], len(job["tasks"]))
         else:
             watcher = GangaWatcher()
             for task, status in enumerate(ganga_statuses):
@@ -145,7 +160,14 @@ class Watching:
             for task in job["tasks"]
         ]
         due = [task["task"] for task in job["tasks"] if retries.due(task)]
-        self._jobs[job["id"]] = Watched(job, watcher, streams, [], due_again=due)
+        self._jobs[job["id"]] = watched = Watched(job, watcher, streams, [], due_again=due)
+        for task in job["tasks"]:
+            watched.note(task)
+
+    def row(self, number: int) -> dict[str, Any] | None:
+        """A job in flight, its tasks as they are stored now; None if it isn't in flight."""
+        watched = self._jobs.get(number)
+        return watched.job if watched else None
 
     def kill_asked(self, number: int) -> None:
         """The user asked for a job's end."""
@@ -207,7 +229,7 @@ class Watching:
         more = False
         before = [task["state"] for task in watched.job["tasks"]]
         with self._store:
-            for number in watched.due():
+            for number in watched.streams_due():
                 task, stream = watched.job["tasks"][number], watched.streams[number]
                 if not task["backend_ended"]:
                     watched.changed |= self._read(watched, task, stream, told)
@@ -225,9 +247,10 @@ class Watching:
             self._tell(kind, what)
         while watched.due_again:
             self._again(watched.job, watched.job["tasks"][watched.due_again.pop()])
-        if watched.is_due_to_tell(now := time.monotonic()):
-            watched.changed, watched.told = False, now
+        if watched.is_due_to_tell(begun := time.monotonic()):
+            watched.changed = False
             self._changed(watched.number)
+            watched.due = begun + max(_PAUSE, _REST * (time.monotonic() - begun))
         if watched.is_over():
             del self._jobs[watched.number]
             self._over(watched.job)
@@ -261,6 +284,7 @@ class Watching:
         before = dict(task)
         for event in events:
             task.update(progress.on_event(task, event, watched.result_size))
+        watched.note(task)
         changes = {key: value for key, value in task.items() if before[key] != value}
         self._store.change_task(
             watched.number, task["task"], stream_offset=stream.offset, stream_head=stream.head, **changes
@@ -278,6 +302,8 @@ class Watching:
         changed = False
         for one in seen:
             task = watched.job["tasks"][one.task]
+            if task["backend_ended"]:  # told again, or only of the memory that it had used
+                continue
             asked = bool(watched.job["kill_asked"])
             changes = progress.on_observation(task, one, asked, watched.result_size)
             if ended(task["state"]):
@@ -299,6 +325,7 @@ class Watching:
         if not changes:
             return False
         task.update(changes)
+        watched.note(task)
         self._store.change_task(watched.number, task["task"], **changes)
         return True
 

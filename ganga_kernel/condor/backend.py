@@ -26,7 +26,7 @@ from GangaCore.Lib.Executable.Executable import RTHandler
 from GangaCore.Utility.Config import getConfig
 
 from ganga_kernel.condor.description import JobSpec, Task, describe
-from ganga_kernel.condor.eventlog import FINAL, EventLog, Observation, reduce
+from ganga_kernel.condor.eventlog import FINAL, EventLog, Observation, latest_of, reduce
 from ganga_kernel.condor.schedd import Schedd
 from ganga_kernel.errors import BackendError, SubmitRefused
 
@@ -97,6 +97,12 @@ class HTCondor(IBackend):  # type: ignore[misc]
                 sequence=1,
                 doc="task numbers, one proc each; in arguments, {task} stands for the number. "
                 "Empty: one task, 0",
+            ),
+            "max_idle": SimpleItem(
+                defvalue=0,
+                typelist=[int],
+                doc="of more tasks than this, so many wait in HTCondor's queue at a time, and others come "
+                "into it as these start; 0: all at once",
             ),
             "schedd": _text("name of the schedd; empty for this machine's"),
             "pool": _text("address of the collector; empty for the configured one"),
@@ -225,7 +231,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
     ) -> None:
         """Submit a cluster and note it in the job, and each proc in its subjob."""
         _forget(self.log)
-        cluster = self._schedd().submit(description, items)
+        cluster = self._schedd().submit(description, items, self.max_idle)
         self.cluster_id = cluster
         self.killing = False
         if not subjobs:
@@ -360,7 +366,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
         for job in jobs:
             backend = stripProxy(job.backend)
             try:
-                procs = backend._latest()
+                procs = backend._news()
             except BackendError as error:
                 # One job whose log and schedd are both out of reach must not stop the others.
                 _logger.warning("Job %s can't be watched now: %s", job.getFQID("."), error)
@@ -384,6 +390,14 @@ class HTCondor(IBackend):  # type: ignore[misc]
         with _reading:
             _followed.clear()
 
+    def _news(self) -> list[Observation]:
+        """As `_latest`, but empty if nothing has been logged or submitted since it was asked for here."""
+        if os.path.exists(self.log) and not _is_new(
+            self.log, self.getJobObject().getFQID("."), self.submissions
+        ):
+            return []
+        return self._latest()
+
     def _latest(self) -> list[Observation]:
         """The latest of each task, in task order; empty if nothing is known yet."""
         if self.cluster_id < 0 or not self.log:
@@ -402,10 +416,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
         else:
             clusters = {cluster for cluster, _ in keys.values()}
             seen = reduce(ob for cluster in clusters for ob in self._schedd().observe(cluster))
-        return [
-            seen.get((cluster, proc), Observation(cluster, proc, "queued", 0.0))
-            for _, (cluster, proc) in sorted(keys.items())
-        ]
+        return [latest_of(seen, cluster, proc) for _, (cluster, proc) in sorted(keys.items())]
 
     def _note(self, procs: Sequence[Observation]) -> None:
         """Set the outcome's fields to what is most worth telling; only what changed is written."""
@@ -489,7 +500,9 @@ class _Followed:
 
     def __init__(self, path: str) -> None:
         self.log = EventLog(path)
-        self.state: dict[tuple[int, int], Observation] = {}
+        self.state: Mapping[tuple[int, int], Observation] = {}
+        #: For each job that asked, what it was told last.
+        self.told: dict[str, tuple[Mapping[tuple[int, int], Observation], str]] = {}
 
 
 # Ganga's polls may overlap, and jobs of one cluster share its log.
@@ -500,8 +513,19 @@ _followed: dict[str, _Followed] = {}
 def _follow(path: str) -> Mapping[tuple[int, int], Observation]:
     with _reading:
         followed = _followed.setdefault(path, _Followed(path))
-        followed.state = reduce(followed.log.read(), followed.state)
+        if news := followed.log.read():
+            followed.state = reduce(news, followed.state)
         return followed.state
+
+
+def _is_new(path: str, job: str, submissions: str) -> bool:
+    """Whether there is something in the log that the job wasn't told, given what was submitted for it."""
+    state = _follow(path)
+    with _reading:
+        followed = _followed.setdefault(path, _Followed(path))
+        before, of = followed.told.get(job, (None, ""))
+        followed.told[job] = state, submissions
+    return before is not state or of != submissions
 
 
 def _forget(path: str) -> None:

@@ -22,6 +22,7 @@ LOG = "condor.log"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _EXTRA_NAME = re.compile(r"(\+|MY\.)?[A-Za-z_][A-Za-z0-9_.]*\Z", re.IGNORECASE)
 _DOLLAR_MACRO = re.compile(r"\$\(\s*DOLLAR\s*[:)]", re.IGNORECASE)
+_LATE = {"max_idle", "max_materialize"}
 _ARGUMENTS, _ENVIRONMENT, _FOLDER = "task_arguments", "task_environment", "task_folder"
 
 # Commands that belong to a field of JobSpec, or on which the rest of the plugin relies: a job whose cell
@@ -174,6 +175,21 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
             item[_FOLDER] = path(task.folder or spec.folder, "a task's folder")
         items.append(item)
     return lines, items
+
+
+def late(description: Mapping[str, str], procs: int, max_idle: int) -> dict[str, str]:
+    """A submit description with late materialization, where there are more procs than may be idle at a time.
+
+    One that says itself how many of its procs are to be in the queue is left as it is.
+
+    Parameters
+    ----------
+    max_idle:
+        0: as many as there are.
+    """
+    said = _LATE & {name.lower() for name in description}
+    more = {"max_idle": str(max_idle)} if 0 < max_idle < procs and not said else {}
+    return {**description, **more}
 
 
 def quote_arguments(arguments: Iterable[str]) -> str:

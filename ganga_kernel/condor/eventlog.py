@@ -31,16 +31,20 @@ STATES = (
 FINAL = frozenset({"completed", "removed"})
 #: The states in which the proc waits for a machine.
 WAITING = frozenset({"queued", "evicted", "released"})
+#: In the place of a proc: the whole of a cluster that HTCondor put into its queue little by little.
+WHOLE = -1
 #: An observation that changes no state: memory used, or the text of an error that others explain.
 NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One thing that happened to one proc.
+    """One thing that happened to one proc, or to a whole cluster.
 
     Parameters
     ----------
+    proc:
+        Its number, or `WHOLE`.
     state:
         One of `STATES`, or `NOTE`.
     time:
@@ -53,6 +57,8 @@ class Observation:
         Why, in HTCondor's words and numbers (held, evicted, removed, disconnected).
     memory_mb:
         The most memory that the job was seen to use.
+    made:
+        Of a whole cluster that was removed: how many of its procs had come into the queue by then.
     """
 
     cluster: int
@@ -67,6 +73,7 @@ class Observation:
     code: int | None = None
     subcode: int | None = None
     memory_mb: int | None = None
+    made: int | None = None
 
 
 class EventLog:
@@ -121,7 +128,7 @@ class EventLog:
 
 
 def observe(kind: str, event: Mapping[str, Any]) -> Observation | None:
-    """The observation that an event amounts to; None for one that says nothing about a proc.
+    """The observation that an event amounts to; None for one that says nothing about a proc or its cluster.
 
     Parameters
     ----------
@@ -130,10 +137,11 @@ def observe(kind: str, event: Mapping[str, Any]) -> Observation | None:
     event:
         Its attributes.
     """
-    proc = int(event.get("Proc", -1))
-    if proc < 0:
-        return None
+    proc = int(event.get("Proc", WHOLE))
     base = Observation(int(event.get("Cluster", -1)), proc, NOTE, _time(str(event["EventTime"])))
+    if proc < 0:
+        ended = kind == "CLUSTER_REMOVE"
+        return replace(base, state="removed", made=_number(event, "NextProcId")) if ended else None
     reason = str(event.get("Reason", ""))
     match kind:
         case "SUBMIT":
@@ -235,6 +243,21 @@ def reduce(
                 memory_mb=memory,
             )
     return latest
+
+
+def latest_of(state: Mapping[tuple[int, int], Observation], cluster: int, proc: int) -> Observation:
+    """The latest of a proc, from what `reduce` made of the log.
+
+    One of which the log says nothing is in the queue, or will be; unless its cluster has been removed
+    before.
+    """
+    known = state.get((cluster, proc))
+    if known is not None:
+        return known
+    whole = state.get((cluster, WHOLE))
+    if whole is not None and whole.made is not None and proc >= whole.made:
+        return replace(whole, proc=proc, made=None)
+    return Observation(cluster, proc, "queued", 0.0)
 
 
 def _transfer(base: Observation, event: Mapping[str, Any]) -> Observation | None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bindings
-from ganga_kernel.condor.eventlog import Observation
+from ganga_kernel.condor.description import late
+from ganga_kernel.condor.eventlog import WHOLE, Observation
 from ganga_kernel.errors import GangaKernelError, ScheddUnreachable, SubmitRefused
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,11 @@ _STATES = {
     6: "transferring",
     7: "running",
 }
+#: What the bindings say where the schedd has SCHEDD_ALLOW_LATE_MATERIALIZE = false.
+_NO_FACTORY = "late materialization"
+#: Has an edit of a cluster reach its procs that are yet to come into the queue; condor_qedit's own, which
+#: the bindings don't name.
+_CLUSTER_TOO = 1 << 7
 _JOB_ADS = (
     "ClusterId ProcId JobStatus EnteredCurrentStatus RemoteHost LastRemoteHost ExitCode "
     "ExitBySignal ExitSignal HoldReason HoldReasonCode HoldReasonSubCode RemoveReason MemoryUsage"
@@ -55,11 +61,27 @@ class Schedd:
         self.name = name
         self.pool = pool
 
-    def submit(self, description: Mapping[str, str], items: Sequence[Mapping[str, str]]) -> int:
+    def submit(
+        self, description: Mapping[str, str], items: Sequence[Mapping[str, str]], max_idle: int = 0
+    ) -> int:
         """Submit one cluster with a proc for each item; returns its number.
+
+        Of more than `max_idle` procs, HTCondor puts so many into its queue, and others as these start (late
+        materialization); a description that says so itself is followed. A schedd that doesn't do that gets
+        all at once, as with 0.
 
         Raises `SubmitRefused`, with HTCondor's own words, if the schedd does not take it.
         """
+        by_and_by = late(description, len(items), max_idle)
+        try:
+            return self._submit(by_and_by, items)
+        except SubmitRefused as error:
+            if _NO_FACTORY not in str(error) or by_and_by == description:
+                raise
+            _log.info("this schedd gets all procs at once: %s", error)
+            return self._submit(description, items)
+
+    def _submit(self, description: Mapping[str, str], items: Sequence[Mapping[str, str]]) -> int:
         htcondor2 = load_bindings()
         folder = description.get("initialdir", "")
         if folder.startswith("/") and "$" not in folder and not Path(folder).is_dir():
@@ -80,7 +102,10 @@ class Schedd:
         return int(result.cluster())
 
     def remove(self, job: str, reason: str) -> int:
-        """Remove a cluster (``"12"``) or proc (``"12.3"``); returns the number of jobs changed."""
+        """Remove a cluster (``"12"``) or proc (``"12.3"``); returns the number of jobs changed.
+
+        Of a cluster that comes into the queue little by little the rest counts as one, here and below.
+        """
         return self._act("Remove", job, reason)
 
     def hold(self, job: str, reason: str) -> int:
@@ -94,15 +119,18 @@ class Schedd:
     def edit(self, job: str, values: Mapping[str, int]) -> None:
         """Set attributes of the ads of a cluster's jobs, or of a proc's; running ones keep what they have.
 
+        Those of the cluster that have yet to come into the queue get them, too.
+
         Raises
         ------
         SubmitRefused: the schedd doesn't let it.
         """
         htcondor2 = load_bindings()
         schedd = self._connect()
+        flags = htcondor2.TransactionFlag(0 if "." in job else _CLUSTER_TOO)
         try:
             for name, value in values.items():
-                schedd.edit(_checked(job), name, str(value))
+                schedd.edit(_checked(job), name, str(value), flags)
         except htcondor2.HTCondorException as error:
             raise SubmitRefused(f"HTCondor doesn't change the job: {_words(error)}") from error
 
@@ -143,7 +171,7 @@ class Schedd:
             raise ValueError(f"not an attribute name: {attribute!r}")
         text = value.replace("\\", "\\\\").replace('"', '\\"')
         constraint = f'{attribute} =?= "{text}"'
-        ads = self.query(constraint, ["ClusterId"])
+        ads = self._with_clusters(constraint, ["ClusterId"])
         if not ads:
             ads = self.history(constraint, ["ClusterId"], 1, since)
         return max((int(ad["ClusterId"]) for ad in ads), default=None)
@@ -151,12 +179,18 @@ class Schedd:
     def observe(self, cluster: int) -> list[Observation]:
         """What queue and history say about a cluster: for where its event log can't be read.
 
-        One observation a proc, in the vocabulary of `eventlog`.
+        One observation a proc, in the vocabulary of `eventlog`, and one of the cluster if it is gone.
         """
         constraint = f"ClusterId == {cluster}"
-        ads = {int(ad["ProcId"]): ad for ad in self.history(constraint, _JOB_ADS)}
-        ads.update({int(ad["ProcId"]): ad for ad in self.query(constraint, _JOB_ADS)})
-        return [_observation(ad) for _, ad in sorted(ads.items())]
+        queued = self._with_clusters(constraint, _JOB_ADS)
+        # Asked for last: what leaves the queue meanwhile is in both.
+        past = self.history(constraint, _JOB_ADS)
+        ads = {int(ad["ProcId"]): ad for ad in [*queued, *past] if "ProcId" in ad}
+        seen = [_observation(ad) for _, ad in sorted(ads.items())]
+        if past and not queued:
+            made = max(ads) + 1
+            seen.append(Observation(cluster, WHOLE, "removed", max(one.time for one in seen), made=made))
+        return seen
 
     def versions(self) -> dict[str, str]:
         """``{"bindings": "25.14.1", "daemon": …}``; the daemon's is empty if it isn't found."""
@@ -186,6 +220,11 @@ class Schedd:
         return True
 
     # ------------------------------------------------------------------ inside
+
+    def _with_clusters(self, constraint: str, attributes: Sequence[str]) -> list[dict[str, Any]]:
+        """As `query`, and the ads of clusters, which have no ProcId: of some no proc is in the queue yet."""
+        clusters = load_bindings().QueryOpt.IncludeClusterAd
+        return self._ads(lambda schedd: schedd.query(constraint, list(attributes), opts=clusters))
 
     def _locate(self) -> Any:
         htcondor2 = load_bindings()

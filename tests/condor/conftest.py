@@ -62,13 +62,14 @@ def submit(in_pool: Pool, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
         executable: str = "/bin/sh",
         tasks: list[Task] | None = None,
         commands: dict[str, str] | None = None,
+        max_idle: int = 0,
         **more: object,
     ) -> Cluster:
         folder = Path(str(more.pop("folder", tmp_path)))
         spec = JobSpec(executable=executable, folder=str(folder), **more)  # type: ignore[arg-type]
         schedd = Schedd()
         lines, items = describe(spec, tasks or [Task()])
-        cluster = Cluster(schedd, schedd.submit({**lines, **(commands or {})}, items), folder)
+        cluster = Cluster(schedd, schedd.submit({**lines, **(commands or {})}, items, max_idle), folder)
         clusters.append(cluster)
         return cluster
 

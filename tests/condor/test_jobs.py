@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ganga_kernel.condor.description import Task
-from ganga_kernel.condor.eventlog import EventLog
+from ganga_kernel.condor.eventlog import WHOLE, EventLog, latest_of, reduce
 from ganga_kernel.condor.schedd import Schedd, find_cluster, reachable
 from ganga_kernel.errors import SubmitRefused
 from tests.condor.conftest import Cluster
@@ -126,6 +126,33 @@ def test_a_removed_job_says_why(submit: Submit) -> None:
     assert cluster.schedd.remove(str(cluster.number), "enough of it") == 1
     assert "enough of it" in cluster.wait_for("removed").reason
     assert cluster.schedd.remove(str(cluster.number), "again") == 0
+
+
+def test_tasks_that_come_into_the_queue_by_and_by_all_run_once(submit: Submit, tmp_path: Path) -> None:
+    tasks = [Task(f"t{i}") for i in range(24)]
+    cluster = submit(tasks=tasks, arguments=["-c", "echo {task}"], max_idle=12)
+    assert len(cluster.schedd.query(f"ClusterId == {cluster.number}", ["ProcId"])) < 24
+    cluster.wait(lambda states: WHOLE in states)
+    assert all(cluster.states[proc].state == "completed" for proc in range(24))
+    assert all((tmp_path / f"{task.name}.events").read_text() == f"{task.name}\n" for task in tasks)
+
+
+def test_what_is_done_to_a_cluster_reaches_tasks_that_have_yet_to_come_into_the_queue(submit: Submit) -> None:
+    cluster = submit(
+        tasks=[Task(str(i)) for i in range(200)], memory=50, arguments=["-c", "sleep 100"], max_idle=2
+    )
+    of_cluster = f"ClusterId == {cluster.number}"
+    cluster.schedd.hold(str(cluster.number), "wait a bit")
+    cluster.wait_for("held")
+    cluster.schedd.edit(str(cluster.number), {"RequestMemory": 60})
+    cluster.schedd.release(str(cluster.number), "go on")
+    cluster.wait_for("running", 3)
+    asked = {ad["ProcId"]: ad["RequestMemory"] for ad in cluster.schedd.query(of_cluster)}
+    assert len(asked) < 200 and set(asked.values()) == {60}
+    cluster.schedd.remove(str(cluster.number), "enough of it")
+    cluster.wait(lambda states: WHOLE in states)
+    for seen in (reduce(cluster.seen), reduce(cluster.schedd.observe(cluster.number))):
+        assert {latest_of(seen, cluster.number, proc).state for proc in range(200)} == {"removed"}
 
 
 def test_one_task_of_many_is_removed(submit: Submit) -> None:

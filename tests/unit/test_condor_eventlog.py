@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ganga_kernel.condor import eventlog
-from ganga_kernel.condor.eventlog import NOTE, EventLog, Observation, observe, reduce
+from ganga_kernel.condor.eventlog import NOTE, EventLog, Observation, latest_of, observe, reduce
 
 # As HTCondor 25.14 writes it: started, vacated, started again after its shadow was killed, done.
 LOG = """\
@@ -252,6 +252,21 @@ def test_a_hold_outlives_its_own_eviction() -> None:
     assert state_of(seen("held", reason="why"), seen("evicted")).reason == "why"
     assert state_of(seen("evicted"), seen("held", reason="why")).state == "held"
     assert state_of(seen("held"), seen("released")).state == "released"
+
+
+def test_procs_that_never_came_into_the_queue_are_removed_with_their_cluster() -> None:
+    removed = {"Cluster": 1, "EventTime": "2026-11-22T22:22:17", "NextProcId": 2, "Completion": 0}
+    state = reduce([seen("running"), observed("CLUSTER_REMOVE", removed), seen("completed")])
+    assert [latest_of(state, 1, proc).state for proc in range(4)] == [
+        "completed", "queued", "removed", "removed",
+    ]  # fmt: skip
+    assert latest_of(state, 2, 3).state == "queued"
+
+
+def observed(kind: str, event: dict[str, Any]) -> Observation:
+    found = observe(kind, event)
+    assert found is not None
+    return found
 
 
 def test_a_job_that_waits_again_is_nowhere() -> None:

@@ -193,7 +193,8 @@ SPECIAL = [
     ("__add__", "a += 1"), ("__str__", "print(a)"), ("__str__", "f'{a}'"), ("__str__", "'%s' % a"),
     ("__format__", "'{}'.format(a)"), ("__int__", "int(a)"), ("__iter__", "[*a]"), ("__iter__", "x, y = a"),
     ("__next__", "next(a)"), ("__getattr__", "a.some"), ("__missing__", "a[1]"),
-    ("__call__", "list(map(a, [1]))"), ("__new__", "C()"), ("__post_init__", "C()"), ("__init_subclass__", "class D(C): pass"),
+    ("__call__", "list(map(a, [1]))"), ("__new__", "C()"), ("__post_init__", "C()"),
+    ("__init_subclass__", "class D(C): pass"),
 ]  # fmt: skip
 
 
