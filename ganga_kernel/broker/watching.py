@@ -227,19 +227,20 @@ class Watching:
         watched.held_back += watched.watcher.poll()
         told: list[tuple[str, dict[str, Any]]] = []
         more = False
-        before = [task["state"] for task in watched.job["tasks"]]
+        tasks = watched.job["tasks"]
+        before = {number: tasks[number]["state"] for number in watched.streams_due()}
         with self._store:
-            for number in watched.streams_due():
-                task, stream = watched.job["tasks"][number], watched.streams[number]
+            for number in before:
+                task, stream = tasks[number], watched.streams[number]
                 if not task["backend_ended"]:
                     watched.changed |= self._read(watched, task, stream, told)
                     more |= stream.more
             if not more:
                 watched.changed |= self._observe(watched)
             replaced = [
-                self._keep(watched, task)
-                for task, state in zip(watched.job["tasks"], before, strict=True)
-                if not ended(state) and task["result"] and ended(task["state"])
+                self._keep(watched, tasks[number])
+                for number, state in before.items()
+                if not ended(state) and tasks[number]["result"] and ended(tasks[number]["state"])
             ]
         for path in filter(None, replaced):
             path.unlink(missing_ok=True)
@@ -278,9 +279,8 @@ class Watching:
             failed = [(e["item"], e["error"]) for e in events if e["event"] == "item" and e["error"]]
             self._store.add_failures(watched.number, task["task"], failed)
         elif watched.job["backend"] == "HTCondor" and _starts_anew(task, events):
-            watched.due_again.append(
-                task["task"]
-            )  # it runs in vain, and would put another result in the place
+            # It runs in vain, and would put another result in the place.
+            watched.due_again.append(task["task"])
         before = dict(task)
         for event in events:
             task.update(progress.on_event(task, event, watched.result_size))
