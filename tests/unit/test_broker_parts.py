@@ -219,7 +219,8 @@ def test_a_cell_s_own_progress_counts_from_its_first_word_and_anew_with_each_sta
     for at, done in ((10.0, 5), (20.0, 10)):
         now |= on_event(now, {"event": "progress", "done": done, "total": 20, "time": at}, nowhere)
     job = {**new_job("p"), "id": 1, "map": None, "native": None, "ganga_id": 1, "created": 0.0,
-           "submitted": 0.0, "delivered": 0, "failures": [], "first": None, "tasks": [now]}  # fmt: skip
+           "submitted": 0.0, "delivered": 0, "failures": [], "first": None, "limits": {},
+           "tasks": [now]}  # fmt: skip
     assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 1, "finish": 40.0}
     now["state"] = "failed"
     assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 0, "finish": None}
