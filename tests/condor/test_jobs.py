@@ -194,9 +194,9 @@ def test_queue_and_history_tell_the_same_as_the_log(submit: Submit) -> None:
     cluster = submit(tasks=[Task("0", arguments=["-c", "exit 0"]), Task("1", arguments=["-c", "exit 4"])])
     cluster.finish()
     schedd = cluster.schedd
-    cluster.wait(lambda _: len(schedd.observe(cluster.number)) == 2)
+    cluster.wait(lambda _: len(schedd.observe(cluster.number)) == 3)
     told = [(seen.proc, seen.state, seen.exit_code) for seen in schedd.observe(cluster.number)]
-    assert told == [(0, "completed", 0), (1, "completed", 4)]
+    assert told == [(0, "completed", 0), (1, "completed", 4), (WHOLE, "removed", None)]
 
 
 def test_another_process_goes_on_reading_the_log(submit: Submit, tmp_path: Path) -> None:
