@@ -148,11 +148,11 @@ def _trips(ganga: Kernel, plain: Kernel, rounds: int) -> Pair:
     return alternate(ganga, plain, sample, rounds)
 
 
-def _send(one: Kernel, site: Site, tasks: int, options: str, code: str) -> tuple[Cell, Callable[[], Path]]:
+def _send(one: Kernel, site: Site, items: str, options: str, code: str) -> tuple[Cell, Callable[[], Path]]:
     """Send a map; with it, how to find its folder once there is one."""
     one.catch_up()
     known = names(site.jobs)
-    cell = one.send(f"%%batch --backend HTCondor --map i=range({tasks}) --chunk 1 {options}\n{code}")
+    cell = one.send(f"%%batch --backend HTCondor --map i={items} --chunk 1 {options}\n{code}")
 
     def folder() -> Path:
         one.listen(lambda: cell.answered or names(site.jobs) - known, _TICK)
@@ -165,7 +165,7 @@ def _send(one: Kernel, site: Site, tasks: int, options: str, code: str) -> tuple
 
 
 def _queue(one: Kernel, site: Site, tasks: int, event: str, count: int) -> Queued:
-    cell, folder = _send(one, site, tasks, _NOWHERE, "square = i * i")
+    cell, folder = _send(one, site, f"range({tasks})", _NOWHERE, "square = i * i")
     return Queued(cell, cell.sent, _logged(folder(), event, count))
 
 
@@ -220,7 +220,8 @@ def _spooled(one: Kernel, site: Site, tasks: int) -> float:
     """KB that a map adds to the spool when it is in the queue."""
     one.execute("large = __import__('random').randbytes(1_000_000)")
     before = _bytes(site.state / "spool")
-    cell, folder = _send(one, site, tasks, _NOWHERE, "size = len(large) + i")
+    own = f"range({tasks}, {2 * tasks})"  # items of which no other map here has written a file
+    cell, folder = _send(one, site, own, _NOWHERE, "size = len(large) + i")
     queued = Queued(cell, cell.sent, _logged(folder(), "000", 1))
     spooled = (_bytes(site.state / "spool") - before) / 1000
     _kill(one, queued)
@@ -235,7 +236,7 @@ def _bytes(folder: Path) -> int:
 def _running(one: Kernel, site: Site) -> Iterator[Cell]:
     """A map all of whose tasks run, until the block ends."""
     gate = site.root / "gate"
-    cell, folder = _send(one, site, SLOTS, "", _RUNNING.format(gate=str(gate)))
+    cell, folder = _send(one, site, f"range({SLOTS})", "", _RUNNING.format(gate=str(gate)))
     try:
         _logged(folder(), "001", SLOTS)
         time.sleep(10)  # the last ones load their modules
