@@ -67,8 +67,8 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = ("names", "map", "after", "resources", "python", "limits", "error", "frames", "result", "usage",
-         "notes", "progress", "again")  # fmt: skip
+_JSON = {"names", "map", "after", "resources", "python", "limits", "error", "frames", "result", "usage",
+         "notes", "progress", "again"}  # fmt: skip
 
 
 class Store:
@@ -344,7 +344,9 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _rich(row: sqlite3.Row | dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
-        for name in row.keys()  # noqa: SIM118 (a Row iterates over its values)
-    }
+    rich = dict(row)
+    for name in _JSON & rich.keys():
+        text = rich[name]
+        if text is not None:  # of ten thousand tasks most lists are empty
+            rich[name] = [] if text == "[]" else json.loads(text)
+    return rich

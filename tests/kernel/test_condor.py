@@ -16,7 +16,9 @@ from tests.pool import Pool
 
 @pytest.fixture(scope="module")
 def kernel(pool: Pool) -> Iterator[Kernel]:
-    with make_site(backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0, site="cern") as site:
+    with make_site(
+        backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0, site="cern", max_idle=12
+    ) as site:
         site.environment.update(pool.environ)
         folder = site.root / "notebooks"
         folder.mkdir()
@@ -367,3 +369,26 @@ def test_a_task_on_hold_for_its_memory_runs_again_with_more(kernel: Kernel, pool
 
 def test_modules_beside_the_notebook_travel(kernel: Kernel, gate: Gate) -> None:
     modules_travel(kernel, gate)
+
+
+def test_a_map_that_comes_into_the_queue_by_and_by_runs_each_item_once(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.run(f"ran = {str(tmp_path / 'ran')!r}")
+    cell = kernel.run("%%batch --map i=range(30) --chunk 1\nopen(ran, 'a').write(f'{i} ')\nsquare = i * i")
+    kernel.until_panel(cell, "done")
+    assert kernel.run("square == [i * i for i in range(30)]").value == "True"
+    assert sorted((tmp_path / "ran").read_text().split(), key=int) == [str(i) for i in range(30)]
+
+
+def test_killing_a_map_ends_what_has_yet_to_come_into_the_queue(
+    kernel: Kernel, gate: Gate, pool: Pool
+) -> None:
+    cell = kernel.run(f"%%batch --map i=range(300) --chunk 1\n{gate.code}\nnever = i")
+    kernel.until_panel(cell, "running")
+    of_cluster = (_cluster(cell.panel), "-af", "ProcId")
+    assert 0 < len(pool.run("condor_q", *of_cluster).split()) < 300
+    kernel.run(f"%kill {cell.job}")
+    kernel.until_panel(cell, "killed")
+    assert pool.run("condor_q", *of_cluster) == ""
+    assert "JobKilled" in kernel.run("never").error

@@ -25,8 +25,8 @@ from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
 from ganga_kernel.broker.summary import error_of, failed_since, job_state, results, summary
-from ganga_kernel.broker.watch import LocalWatcher, Observation, local_native
-from ganga_kernel.broker.watching import Watching
+from ganga_kernel.broker.watch import CondorWatcher, LocalWatcher, Observation, local_native
+from ganga_kernel.broker.watching import Watched, Watching
 from ganga_kernel.errors import BackendError, BrokerElsewhere, BrokerUnavailable
 from ganga_kernel.states import STATES
 from tests.jobs import new_job
@@ -379,6 +379,50 @@ def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: P
     watching.look()
     assert summary(store.job(number) or {})["state"] == "done" and stopped == [0]
     store.close()
+
+
+#: As HTCondor 25.14 writes it when a cluster of which two procs were in the queue is removed.
+_REMOVED = """\
+035 (007.-01.000) 2026-11-25 22:21:00 Cluster submitted from host: <127.0.0.1:44531?alias=here>
+...
+000 (007.000.000) 2026-11-25 22:21:00 Job submitted from host: <127.0.0.1:44531?alias=here>
+...
+000 (007.001.000) 2026-11-25 22:21:00 Job submitted from host: <127.0.0.1:44531?alias=here>
+...
+009 (007.000.000) 2026-11-25 22:21:05 Job was aborted.
+\tvia condor_rm (by user ada)
+...
+009 (007.001.000) 2026-11-25 22:21:05 Job was aborted.
+\tvia condor_rm (by user ada)
+...
+036 (007.-01.000) 2026-11-25 22:21:05 Cluster removed
+\tMaterialized 2 jobs from 2 items.\tIncomplete
+...
+"""
+
+
+def test_tasks_that_never_came_into_the_queue_end_with_their_cluster(tmp_path: Path) -> None:
+    (tmp_path / "condor.log").write_text(_REMOVED)
+    seen = CondorWatcher(tmp_path, 0, 1, tasks=5).poll()
+    assert [(one.task, one.state) for one in seen] == [(task, "ended") for task in range(5)]
+    later = CondorWatcher(tmp_path, _REMOVED.index("036"), 1, tasks=5)  # as after a restart of the broker
+    assert [one.task for one in later.poll()] == [2, 3, 4]
+    assert later.poll() == []
+
+
+def test_a_task_in_htcondor_s_queue_is_not_looked_at_before_it_starts(tmp_path: Path) -> None:
+    rows = [{"task": n, "state": "queued", "backend_ended": 0} for n in range(3)]
+    watched = Watched({"id": 1, "tasks": rows}, CondorWatcher(tmp_path, 0, 1, 3), [], [])
+    for row in rows:
+        watched.note(row)
+    assert watched.streams_due() == set() and not watched.is_over()
+    rows[1]["state"] = "running"
+    watched.note(rows[1])
+    assert watched.streams_due() == watched.streams_due() == {1}
+    for row in rows:
+        row["backend_ended"] = 1
+        watched.note(row)
+    assert watched.streams_due() == set() and watched.is_over()
 
 
 def test_local_tasks_are_watched_one_by_one(tmp_path: Path) -> None:

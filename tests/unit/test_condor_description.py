@@ -10,6 +10,7 @@ from ganga_kernel.condor.description import (
     JobSpec,
     Task,
     describe,
+    late,
     protect,
     quote_arguments,
     quote_environment,
@@ -213,3 +214,19 @@ def test_a_job_without_tasks_is_refused() -> None:
 def test_a_task_name_is_plain() -> None:
     with pytest.raises(SubmitRefused, match="can't be named"):
         describe(JobSpec(executable="/bin/true", folder="/out"), [Task("../0")])
+
+
+@pytest.mark.parametrize(
+    ("procs", "max_idle", "said", "expected"),
+    [
+        (11, 10, {}, {"max_idle": "10"}),
+        (10, 10, {}, {}),
+        (10_000, 0, {}, {}),
+        (11, 10, {"Max_Materialize": "3"}, {"Max_Materialize": "3"}),
+        (11, 10, {"max_idle": "3"}, {"max_idle": "3"}),
+    ],
+)
+def test_many_procs_come_into_the_queue_by_and_by_unless_the_description_says_how(
+    procs: int, max_idle: int, said: dict[str, str], expected: dict[str, str]
+) -> None:
+    assert late(said, procs, max_idle) == expected
