@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,20 @@ class Endurance:
 
     def kill(self, daemon: str, share: float = 1.0) -> None:
         """SIGKILL a share of the processes of a daemon, and wait until the pool answers again."""
-        found = self.pool.processes(daemon)
-        hit = self.rng.sample(found, max(1, round(share * len(found))))
-        for process in hit:
-            process.kill()
+        hit: list[psutil.Process] = []
+        until(lambda: hit.extend(self._hit(daemon, share)) or hit)
         psutil.wait_procs(hit, timeout=60)
         if daemon in ("schedd", "startd"):
             until(lambda: self.pool.processes(daemon))
             until(self._answers)
+
+    def _hit(self, daemon: str, share: float) -> Iterator[psutil.Process]:
+        """Kill a share of the processes of a daemon, those aside that end by themselves just now."""
+        found = self.pool.processes(daemon)
+        for process in self.rng.sample(found, min(len(found), max(1, round(share * len(found))))):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                yield process
 
     def _answers(self) -> bool:
         try:
