@@ -86,5 +86,4 @@ def test_an_interrupt_ends_the_trial_and_its_job(site: Site, pool: Pool) -> None
     os.kill(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130 and said.endswith("ganga-kernel doctor: Interrupted.\n")
-    assert "Traceback" not in said
     until(lambda: not pool.run(*queue).strip())
