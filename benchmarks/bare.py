@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,6 @@ class BareCondor:
         job = json.loads(saved.read_text())
         self._text = json.dumps({**job, "description": {**job["description"], **(more or {})}})
         self._folder = Path(job["description"]["initialdir"])
-        self._number = 0
         self._submitter = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.bare"], cwd=Path(__file__).resolve().parents[1],
             env=site.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -107,9 +107,8 @@ class BareCondor:
         return found
 
     def _new_folder(self) -> Path:
-        self._number += 1
-        folder = self._site.root / "bare" / str(self._number)
-        folder.mkdir(parents=True, mode=0o700)
+        (self._site.root / "bare").mkdir(exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._site.root / "bare"))
         shutil.copy(self._folder / "job.json", folder)
         # The payload deletes its key, so the job gets a fresh copy.
         shutil.copy(self._folder / "secret", folder / "key")

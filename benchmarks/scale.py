@@ -64,7 +64,7 @@ def queue(late: Site, at_once: Site, quick: bool) -> Section:
     ----------
     late, at_once: sites with and without late materialization
     """
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     figures = []
     for site, how, event in ((at_once, "all at once", "000"), (late, "late materialization", "035")):
         count = TASKS if site is at_once else 1
@@ -211,7 +211,7 @@ def _ganga_subjobs(site: Site, count: int) -> float:
     home.mkdir()
     said = subprocess.run(
         [sys.executable, "-c", _SUBJOBS, str(count)], env={**site.environment, "HOME": str(home)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, start_new_session=True,
     ).stdout  # fmt: skip
     return float(next(line for line in said.splitlines() if line.startswith("TOOK")).split()[1])
 
