@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from . import dryrun, failures, jobrequest, logs, maps, options, panel, reattach
+from . import dryrun, failures, jobrequest, maps, options, reattach
+from .anyjob import AnyJob
 from .broker.client import BrokerClient
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -35,9 +35,6 @@ from .states import ended
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-#: Seconds between two looks at what a task writes, while it is followed.
-_LOOK = 0.25
 
 _OFFER = (
     "An HTCondor schedd is in reach: %%batch --backend HTCondor sends a cell there, "
@@ -60,6 +57,10 @@ class Notebook:
     ----------
     settings: the site's and user's settings, or the error that reading them gave: ordinary cells work
         all the same
+
+    Attributes
+    ----------
+    any_job: what magics do with jobs of other notebooks as well
     """
 
     _bridge: Bridge
@@ -76,6 +77,7 @@ class Notebook:
         self._client: BrokerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_waiting = asyncio.Event()
+        self.any_job = AnyJob(self._ask, self._or_interrupted)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def join(self, bridge: Bridge, screen: Screen) -> None:
@@ -243,78 +245,11 @@ class Notebook:
         self._defaults = given.over(self._defaults)
         return self._all_defaults().over(Options(backend=DEFAULT_BACKEND)).describe()
 
-    async def jobs(self, limit: int) -> str:
-        """A table of the newest jobs of this user."""
-        return panel.table(await self._broker.ask("jobs", limit=limit), time.time())
-
-    async def logs(self, number: int, task: int | None, with_locals: bool) -> str:
-        """What is left of a job, or of one of its tasks.
-
-        Raises
-        ------
-        BackendError: there is no such job or task.
-        """
-        return logs.as_text(await self._broker.ask("logs", job=number, task=task), with_locals)
-
-    async def read(
-        self, number: int, task: int | None, what: list[str], follow: bool, asking: Asking
-    ) -> None:
-        """Show what a job's task has written.
-
-        Parameters
-        ----------
-        task: None for the only one
-        what: what is to be shown, see `reading.KINDS`
-        follow: whether to go on until the task has ended, and to say how it ended
-
-        Raises
-        ------
-        Interrupted: the user has seen enough; the job goes on.
-        BackendError: there is no such job or task, or it has several.
-        """
-        reader = logs.Reader(number, task)
-        while True:
-            found = await self._or_interrupted(
-                self._broker.ask("read", job=number, task=task, what=what, after=reader.after), number
-            )
-            is_all = not found["more"] and (found["over"] or not follow)
-            for name, text in reader.texts(found, is_all and follow):
-                self._screen.publish("stream", {"name": name, "text": text}, asking.parent)
-            if is_all:
-                return
-            if not found["more"]:
-                await self._or_interrupted(asyncio.sleep(_LOOK), number)
-
     async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Kill jobs; returns their summaries."""
         numbers = list(numbers)
         self._killed.update(numbers)
         return [await self._broker.ask("kill", job=number) for number in numbers]
-
-    async def act(self, number: int, action: str) -> str:
-        """Hold or release a job; returns a sentence.
-
-        Raises
-        ------
-        BackendError: there is no such job, or its backend can't do that.
-        """
-        changed = await self._broker.ask("act", job=number, action=action)
-        done = {"hold": "put on hold", "release": "released"}[action]
-        if not changed:
-            return f"Job {number}: there is nothing to {action}."
-        return f"Job {number}: {done}" + (f" ({changed} tasks)" if changed > 1 else "")
-
-    async def change(self, number: int, chosen: Options) -> str:
-        """Ask for other resources for a job in the queue; returns a sentence.
-
-        Raises
-        ------
-        BackendError: there is no such job, or its backend can't do that.
-        """
-        resources = chosen.resources()
-        await self._broker.ask("change", job=number, resources=resources)
-        asked = Options(**resources).describe()
-        return f"Job {number}: {asked} from its next start on. If it is on hold, %release {number} starts it."
 
     async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
         """Wait for jobs, all unfinished ones of this notebook if none is named; returns summaries.

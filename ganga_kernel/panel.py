@@ -248,7 +248,7 @@ def _clock(when: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """A duration as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     seconds = max(0.0, seconds)
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -259,4 +259,7 @@ def span(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from ..payload import changes, items, parts, pickling, result, sealed, unpickling
+from ..payload import changes, items, pickling, result, sealed, unpickling
 from ..payload.job import Job
 from . import awaited, history, inputs, mapped, placeholders
 from .awaited import Awaited
@@ -176,7 +176,7 @@ def _taken(
     untouched = _as_sent(unseen | told, job_file)
     for name, value, content in changed:
         if name in job.names or name in untouched:
-            reason = _fill(value, content)
+            reason = unpickling.fill(value, content)
             if reason:
                 answer["unavailable"][name] = reason
                 if arrived.get(name, pickling.GONE) is not pickling.GONE:
@@ -208,17 +208,6 @@ def _taken(
         other.arrived(token, arrived)
     inputs.brought(namespace, answer["delivered"], token)
     return answer
-
-
-def _fill(value: Any, content: Any) -> str:
-    """Give an object its new content; returns why it can't have it, empty if it has."""
-    if type(content) is pickling.Unavailable:
-        return pickling.reason_of(content)
-    try:
-        parts.replace(value, content)
-    except Exception as error:  # noqa: BLE001 (any class's own code may run here)
-        return f"it can't get its new content here: {type(error).__name__}: {error}"
-    return ""
 
 
 def _as_sent(names: set[str], job_file: str) -> set[str]:

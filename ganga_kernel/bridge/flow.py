@@ -86,15 +86,15 @@ def _reached(reads: Iterable[str], namespace: dict[str, Any]) -> set[str]:
 
 def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
     env = found.cell.env
-    reach = {name: found.reach({name}) for name in found.seen if isinstance(name, str)}
+    objects = {name: found.reach({name}) for name in found.seen if isinstance(name, str)}
     for name in binds:
-        value = reach.get(name, NONE) | found.reach(env.get(name, ()))
-        reach[name] = frozenset(one for one in value if not isinstance(one, str) or found.counts(one))
+        value = objects.get(name, NONE) | found.reach(env.get(name, ()))
+        objects[name] = frozenset(one for one in value if not isinstance(one, str) or found.counts(one))
     links = {
         name: frozenset(
-            other for other, theirs in reach.items() if other != name and not mine.isdisjoint(theirs)
+            other for other, theirs in objects.items() if other != name and not mine.isdisjoint(theirs)
         )
-        for name, mine in reach.items()
+        for name, mine in objects.items()
     }
     kept = {name for name in env.keys() & links.keys() if name in found.reach(env[name])}
     return {name: others | {name} if name in kept else others for name, others in links.items()}
@@ -340,6 +340,3 @@ class _Analysis(Calls):
             names = syntax.COMPARISON if isinstance(node, ast.Compare) else syntax.UNARY
             return self.make(node) | self._special(names, together, [together])
         return self.make(node)
-
-
-syntax.IMPORTS = (ast.Import, ast.ImportFrom)

@@ -15,8 +15,6 @@ from typing import Any
 from ..errors import BackendError
 from . import backends
 
-#: What can be read.
-KINDS = ("stdout", "stderr", "events")
 #: Outputs, and bytes of a file, that are read at once.
 OUTPUTS, _BYTES = 500, 1 << 20
 #: The line with which HTCondor ends an event.
@@ -59,7 +57,7 @@ def read(
     Parameters
     ----------
     job: its row in the store, with its tasks; read before the outputs and before the files are
-    what: some of `KINDS`
+    what: some of "stdout", "stderr" and "events"
     outputs: the task's next outputs, `OUTPUTS` of them at most
     after: where to go on: ``after`` of the last answer; empty at first
 

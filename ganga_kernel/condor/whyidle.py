@@ -14,12 +14,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import GangaKernelError, ScheddUnreachable
+from ..errors import GangaKernelError
+from . import collector
 from .bindings import load_bindings
 from .schedd import Schedd
 
-#: Slots that were not split off a partitionable one, which has what these use.
-_UNDIVIDED = 'SlotType =!= "Dynamic"'
 #: What a slot's conditions need in a usual pool, beside what is always read.
 _USUAL = ("Arch", "OpSys", "CondorVersion", "HasFileTransfer")
 
@@ -45,15 +44,17 @@ def why_idle(procs: Mapping[str, int]) -> dict[int, str]:
         return {}
     kinds = htcondor2.AdType
     attributes = {*idle.SLOT_ATTRIBUTES, *_USUAL}.union(*(idle.wanted(job) for job in jobs))
-    ads = _ask(kinds.Slot, _UNDIVIDED, attributes)
+    ads = collector.query(kinds.Slot, collector.UNDIVIDED, attributes)
     rules = attributes.union(*(idle.own_terms(ad) for ad in ads))
     if rules != attributes:
-        ads = _ask(kinds.Slot, _UNDIVIDED, rules)
+        ads = collector.query(kinds.Slot, collector.UNDIVIDED, rules)
     slots = [idle.slot_of(ad) for ad in ads]
     pool = idle.Pool(
-        _first(_ask(kinds.Negotiator, None, idle.POOL_ATTRIBUTES)),
-        _first(_ask(kinds.Schedd, _named([schedd.full_name()]), idle.POOL_ATTRIBUTES)),
-        _ask(kinds.Accounting, _named(set().union(*map(idle.accounts, jobs))), idle.POOL_ATTRIBUTES),
+        _first(collector.query(kinds.Negotiator, None, idle.POOL_ATTRIBUTES)),
+        _first(collector.query(kinds.Schedd, _named([schedd.full_name()]), idle.POOL_ATTRIBUTES)),
+        collector.query(
+            kinds.Accounting, _named(set().union(*map(idle.accounts, jobs))), idle.POOL_ATTRIBUTES
+        ),
     )
     known: dict[Any, idle.Reason] = {}
     said = {}
@@ -75,15 +76,6 @@ def main() -> int:
         return 1
     json.dump(said, sys.stdout)
     return 0
-
-
-def _ask(kind: Any, constraint: str | None, attributes: Iterable[str]) -> list[Any]:
-    """Ads of the pool's collector, with these of their attributes."""
-    htcondor2 = load_bindings()
-    try:
-        return list(htcondor2.Collector().query(kind, constraint, sorted(attributes)))
-    except htcondor2.HTCondorException as error:
-        raise ScheddUnreachable(f"The pool's collector doesn't answer: {error}.", "") from error
 
 
 def _first(ads: list[Any]) -> Any:

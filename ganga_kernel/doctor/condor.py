@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ..condor import collector
 from ..condor.bindings import configuration, load_bindings
 from ..condor.schedd import Schedd
 from ..errors import GangaKernelError, ScheddUnreachable
@@ -25,8 +26,6 @@ from .finding import FAILURE, NOTE, OK, WARNING, Finding
 _AREA = "HTCondor"
 #: Seconds after which a daemon that doesn't answer is given up.
 _PATIENCE = 60
-#: Slots that were not split off a partitionable one, which has what these use.
-_UNDIVIDED = 'SlotType =!= "Dynamic"'
 _SLOT = (
     "Machine", "TotalSlotCpus", "Cpus", "TotalSlotMemory", "Memory", "TotalSlotGPUs", "OpSysAndVer", "Arch",
     "FileSystemDomain", "HasDocker", "HasSingularity",
@@ -109,13 +108,11 @@ def _versions(versions: dict[str, str]) -> Finding:
 
 
 def _slots() -> list[Finding]:
-    htcondor2 = load_bindings()
     try:
-        ads = list(htcondor2.Collector().query(htcondor2.AdType.Slot, _UNDIVIDED, list(_SLOT)))
-    except htcondor2.HTCondorException as error:
+        ads = collector.query(load_bindings().AdType.Slot, collector.UNDIVIDED, _SLOT)
+    except ScheddUnreachable as error:
         return [
-            Finding(_AREA, WARNING, f"The pool's collector doesn't tell its slots: {error}.",
-                    "Jobs go their way; why they wait can't be told.")
+            Finding(_AREA, WARNING, error.message, "Jobs go their way; why they wait can't be told.")
         ]  # fmt: skip
     if not ads:
         return [

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from ..panel import span
 from .finding import FAILURE, NOTE, OK, WARNING, Finding
 
 _AREA = "Credentials"
 #: Seconds of life below which a credential is about to end.
 _SOON = 24 * 3600
-_UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 _EXPIRY = re.compile(r"^\s*\S+ \S+\s+(?P<end>\S+ \S+)\s+krbtgt/", re.MULTILINE)
 
 
@@ -94,15 +94,7 @@ def _left(what: str, end: float | None) -> Finding:
     left = end - time.time()
     remedy = "Renew it: jobs that end later can't be watched, nor fetched, by then."
     if left <= 0:
-        return Finding(_AREA, FAILURE, f"{what} ended {spell_time(-left)} ago.", "Renew it.")
+        return Finding(_AREA, FAILURE, f"{what} ended {span(-left)} ago.", "Renew it.")
     if left < _SOON:
-        return Finding(_AREA, WARNING, f"{what} ends in {spell_time(left)}.", remedy)
-    return Finding(_AREA, OK, f"{what} lasts for {spell_time(left)}.")
-
-
-def spell_time(seconds: float) -> str:
-    """A duration in the largest unit of which there are two or more."""
-    for size, unit in _UNITS:
-        if seconds >= 2 * size or size == 1:
-            return f"{int(seconds // size)} {unit}"
-    raise AssertionError("the last unit fits all")
+        return Finding(_AREA, WARNING, f"{what} ends in {span(left)}.", remedy)
+    return Finding(_AREA, OK, f"{what} lasts for {span(left)}.")

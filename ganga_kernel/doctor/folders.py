@@ -46,7 +46,8 @@ def _folder(what: str, path: Path, setting: str, locks: bool = False) -> Finding
     """Look at a folder, or at the one in which it would be made."""
     here = next(folder for folder in (path, *path.parents) if folder.exists())
     kind = kind_of(here)
-    said = f"{what}: {path} ({kind}, {spell_size(shutil.disk_usage(here).free)} free)"
+    free = shutil.disk_usage(here).free
+    said = f"{what}: {path} ({kind}, {spell_size(free)} free)"
     remedy = f"Set c.GangaKernel.{setting} in {CONFIG_FILE} to another folder."
     if not os.access(here, os.W_OK | os.X_OK):
         why = "can't be written" if here == path else f"can't be made: {here} can't be written"
@@ -55,7 +56,7 @@ def _folder(what: str, path: Path, setting: str, locks: bool = False) -> Finding
         return Finding(_AREA, FAILURE if locks else WARNING, f"{said} is on {_TROUBLE[kind]}.", remedy)
     if locks and (problem := _no_locks(here)):
         return Finding(_AREA, FAILURE, f"{said} has no file locks: {problem}.", remedy)
-    if shutil.disk_usage(here).free < _LITTLE:
+    if free < _LITTLE:
         return Finding(_AREA, WARNING, f"{said} is nearly full.", f"Make space, or: {remedy}")
     return Finding(_AREA, OK, f"{said}.")
 

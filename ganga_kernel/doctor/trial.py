@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nbformat
 
@@ -39,13 +40,15 @@ def look(backend: str, folder: Path) -> list[Finding]:
     source = _CELL.format(backend=backend)
     make: Any = nbformat.v4
     notebook = make.new_notebook(cells=[make.new_code_cell(source)])
-    try:
-        with started(KERNEL_NAME, folder / "doctor.ipynb") as client:
-            _run(Runner(notebook, client, lambda text: None), client)
-    except RunInterrupted:
-        raise
-    except RunError as error:
-        return [Finding(_AREA, FAILURE, f"A batch cell on {backend} failed: {error.message}", error.remedy)]
+    with tempfile.TemporaryFile() as kernel_says:
+        try:
+            with started(KERNEL_NAME, folder / "doctor.ipynb", kernel_says) as client:
+                _run(Runner(notebook, client, lambda text: None), client)
+        except RunInterrupted:
+            raise
+        except RunError as error:
+            said = f"A batch cell on {backend} failed: {error.message}{_last_line(kernel_says)}"
+            return [Finding(_AREA, FAILURE, said, error.remedy)]
     took = time.monotonic() - began
     text = "".join(one.text for one in notebook.cells[0].outputs if one.output_type == "stream")
     host, python, version = json.loads(text)
@@ -53,6 +56,14 @@ def look(backend: str, folder: Path) -> list[Finding]:
         Finding(_AREA, OK, f"A batch cell ran on {backend}: host {host}, Python {version} ({python}); it "
                 f"took {took:.1f} s, the kernel's start included.")
     ]  # fmt: skip
+
+
+def _last_line(log: IO[bytes]) -> str:
+    """What the kernel said last, as a sentence; empty if it said nothing."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f" The kernel said: {last}" if last else ""
 
 
 def _run(runner: Runner, client: Client) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -29,8 +29,12 @@ class KernelEnded(Exception):
 
 
 @contextmanager
-def started(name: str, notebook: Path) -> Iterator[Client]:
+def started(name: str, notebook: Path, stderr: IO[bytes] | None = None) -> Iterator[Client]:
     """The kernel of that name, started for a notebook as a Jupyter server does it, and ended in the end.
+
+    Parameters
+    ----------
+    stderr: a file for what the kernel itself says; None for our own standard error
 
     Raises
     ------
@@ -39,7 +43,7 @@ def started(name: str, notebook: Path) -> Iterator[Client]:
     manager = KernelManager(kernel_name=name)
     environment = {**os.environ, "JPY_SESSION_NAME": str(notebook)}
     try:
-        manager.start_kernel(env=environment, cwd=str(notebook.parent))
+        manager.start_kernel(env=environment, cwd=str(notebook.parent), stderr=stderr)
     except NoSuchKernel as error:
         known = ", ".join(sorted(manager.kernel_spec_manager.find_kernel_specs()))
         raise RunError(f"There is no kernel {name!r}.", f"Choose with --kernel: {known}.") from error

@@ -22,4 +22,4 @@ class HoldMagic(ForJobs):
     async def run(self, line: str) -> None:
         """Hold them, and say how much of each."""
         for number in self.parsed(line).jobs:
-            self.kernel.Print(await self.notebook.act(number, "hold"))
+            self.kernel.Print(await self.notebook.any_job.act(number, "hold"))

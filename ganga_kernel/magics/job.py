@@ -34,5 +34,5 @@ class JobMagic(GangaMagic):
         asked = self.parsed(line)
         changes = chosen(asked)
         if changes != Options():
-            self.kernel.Print(await self.notebook.change(asked.job, changes))
+            self.kernel.Print(await self.notebook.any_job.change(asked.job, changes))
         await self.notebook.show(asked.job, self.request)

@@ -26,4 +26,4 @@ class JobsMagic(GangaMagic):
 
     async def run(self, line: str) -> None:
         """Print the table."""
-        self.kernel.Print(await self.notebook.jobs(self.parsed(line).limit))
+        self.kernel.Print(await self.notebook.any_job.table(self.parsed(line).limit))

@@ -6,7 +6,7 @@ from ..errors import OptionError
 from ..options import Parser, job_and_task
 from .base import GangaMagic
 
-#: Options that name what is to be read, see `broker.reading.KINDS`.
+#: Options that name what is to be read, see `broker.reading.read`.
 _KINDS = {
     "stdout": "what the cell wrote to standard output, and displayed as text",
     "stderr": "what the cell wrote to standard error, and its process outside of the cell",
@@ -54,10 +54,13 @@ class LogsMagic(GangaMagic):
         asked = self.parsed(line)
         number, task = asked.job
         if not asked.follow and not asked.kinds:
-            self.kernel.Print(await self.notebook.logs(number, task, asked.locals))
+            self.kernel.Print(await self.notebook.any_job.logs(number, task, asked.locals))
             return
         if asked.locals:
             raise OptionError(
                 "%logs: --locals isn't for what a task writes.", f"Write %logs {number} --locals."
             )
-        await self.notebook.read(number, task, asked.kinds or [*_KINDS], asked.follow, self.request)
+        kinds, parent = asked.kinds or [*_KINDS], self.request.parent
+        async for name, text in self.notebook.any_job.read(number, task, kinds, asked.follow):
+            content = {"name": name, "text": text}
+            self.kernel.publish("stream", content, parent)  # type: ignore[attr-defined]

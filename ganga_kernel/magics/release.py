@@ -22,4 +22,4 @@ class ReleaseMagic(ForJobs):
     async def run(self, line: str) -> None:
         """Release them, and say how much of each."""
         for number in self.parsed(line).jobs:
-            self.kernel.Print(await self.notebook.act(number, "release"))
+            self.kernel.Print(await self.notebook.any_job.act(number, "release"))

@@ -19,7 +19,7 @@ from .capture import Capture, c_flusher
 from .events import EventStream
 from .progress import Progress
 
-#: Seconds for which text is held back at most.
+#: Seconds for which text is held back at most; the beginning of a line twice as long.
 _INTERVAL = 0.05
 #: Characters after which it isn't held back any longer.
 _ENOUGH = 1 << 16
@@ -48,6 +48,7 @@ class Outputs:
         self._pending: list[str] = []
         self._pending_size = 0
         self._pending_name = "stdout"
+        self._held_back = False
         self._item: int | None = None
         self._flush_c = c_flusher()
         self._stop = threading.Event()
@@ -106,8 +107,20 @@ class Outputs:
 
     def _tick(self) -> None:
         while not self._stop.wait(_INTERVAL):
-            self.flush()
+            self._flush_lines()
             self.progress.flush()
+
+    def _flush_lines(self) -> None:
+        """Send what was written up to now, but the beginning of a line only at the second time.
+
+        `print` writes a line's end by itself: one line would be two outputs.
+        """
+        with self._lock:
+            self._drain()
+            text = "".join(self._pending)
+            due = whole_lines(text, self._held_back)
+            self._send_pending(due)
+            self._held_back = due < len(text)
 
     # A forked child writes to the descriptors, whole lines at a time, and the parent reads.
 
@@ -146,16 +159,24 @@ class Outputs:
         if self._pending_size >= _ENOUGH:
             self._send_pending()
 
-    def _send_pending(self) -> None:
+    def _send_pending(self, size: int | None = None) -> None:
+        """Send what is pending, or so many characters of it."""
         text = "".join(self._pending)
-        self._pending.clear()
-        self._pending_size = 0
-        if text:
-            self._send("stream", {"name": self._pending_name, "text": text})
+        sent, rest = text[:size], "" if size is None else text[size:]
+        self._pending[:] = [rest] if rest else []
+        self._pending_size = len(rest)
+        if sent:
+            self._held_back = False
+            self._send("stream", {"name": self._pending_name, "text": sent})
 
     def _send(self, kind: str, content: dict[str, Any]) -> None:
         which = {} if self._item is None else {"item": self._item}
         self._events.emit("output", output={"type": kind, "content": content}, **which)
+
+
+def whole_lines(text: str, held_back: bool) -> int:
+    """How many characters of a text to send now: whole lines, or all if a part was held back before."""
+    return len(text) if held_back else text.rfind("\n") + 1
 
 
 class Stream(io.TextIOBase):

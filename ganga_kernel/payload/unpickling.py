@@ -13,7 +13,7 @@ from typing import IO, Any, Callable, Iterator, Mapping
 from . import lenient, parts, pickling, sources
 from .parts import Key
 from .sealed import NotGenuineError
-from .unavailable import Unavailable
+from .unavailable import Unavailable, reason_of
 
 
 class LoadError(Exception):
@@ -67,11 +67,21 @@ def load_namespace(
             namespace[name] = value
         loaded.append(name)
     for key, content in contents:
-        if key in referred and type(content) is not Unavailable:
-            parts.replace(referred[key], content)
-        elif type(content) is Unavailable and key.name in namespace:
-            namespace[key.name] = content
+        reason = fill(referred[key], content) if key in referred else ""
+        if reason and key.name in namespace:
+            namespace[key.name] = Unavailable(key.name, reason)
     return loaded
+
+
+def fill(value: Any, content: Any) -> str:
+    """Give an object its new content; returns why it can't have it, empty if it has."""
+    if type(content) is Unavailable:
+        return reason_of(content)
+    try:
+        parts.replace(value, content)
+    except Exception as error:  # noqa: BLE001 - any class's own code may run here
+        return f"it can't get its new content here: {type(error).__name__}: {error}"
+    return ""
 
 
 def load_pairs(
@@ -90,7 +100,7 @@ def load_pairs(
 
     Parameters
     ----------
-    contents: gets the objects of the reader's that have changed, and their new contents, for `parts.replace`
+    contents: gets the objects of the reader's that have changed, and their new contents, for `fill`
     """
     pickling.import_cloudpickle()
     unpickler: Any = (_Unpickler if strictly else _Lenient)(file, namespace, referred, fetch)

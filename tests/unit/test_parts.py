@@ -133,6 +133,29 @@ def test_what_has_no_content_to_replace_is_replaced_itself() -> None:
             parts.content(value)
 
 
+class Fussy:
+    """Doesn't take every content."""
+
+    full = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["full"]:
+            raise ValueError("no room")
+
+
+def test_an_object_that_refuses_its_new_content_takes_only_its_name_away() -> None:
+    here = {"__name__": "__main__", "fussy": Fussy(), "other": [1]}
+    known = {parts.Key(name, 0): here[name] for name in ("fussy", "other")}
+    here["fussy"].full, here["other"][:] = True, [2]
+    file = io.BytesIO()
+    pickling.dump_namespace(here, ["fussy", "other"], file, known=known, changed=known)
+    there = {"__name__": "__main__", "fussy": Fussy(), "other": [1]}
+    file.seek(0)
+    unpickling.load_namespace(file, there, None, {key: there[key.name] for key in known})
+    assert there["other"] == [2]
+    assert pickling.reason_of(there["fussy"]) == "it can't get its new content here: ValueError: no room"
+
+
 def test_a_large_value_has_many_parts_but_not_all() -> None:
     assert len(parts.parts([[i] for i in range(9_000)])) == 9_001
     assert len(parts.parts([[i] for i in range(20_000)])) == 1

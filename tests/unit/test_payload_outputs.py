@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from test_payload_harness import Result, command, prepare, run_cell
 
+from ganga_kernel.payload.outputs import whole_lines
+
 C_PRINT = "import ctypes\nlibc = ctypes.CDLL(None)\n"
 
 
@@ -18,6 +20,20 @@ def test_many_prints_are_fast_and_few(tmp_path: Path) -> None:
     result = run_cell(tmp_path, "for i in range(20_000): print('line', i)")
     assert result.text() == "".join(f"line {i}\n" for i in range(20_000))
     assert len(result.pieces) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "held_back", "sent"),
+    [
+        ("line\nbegun", False, "line\n"),
+        ("begun", False, ""),
+        ("begun", True, "begun"),
+        ("\r10%\r20%", True, "\r10%\r20%"),
+        ("line\n", False, "line\n"),
+    ],
+)
+def test_a_line_that_is_being_written_is_no_output_yet(text: str, held_back: bool, sent: str) -> None:
+    assert text[: whole_lines(text, held_back)] == sent
 
 
 def test_text_arrives_while_the_cell_runs(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from ganga_kernel.errors import BackendError, OptionError
 from ganga_kernel.magics.logs import LogsMagic
 from ganga_kernel.options import job_and_task
 
+#: All that can be read.
+KINDS = ("stdout", "stderr", "events")
+
 
 def event(proc: int, text: str = "Image size of job updated: 1\n\t0  -  MemoryUsage of job (MB)") -> str:
     """An event as HTCondor's log has it."""
@@ -67,19 +70,19 @@ def test_what_a_cell_shows_has_a_text() -> None:
 
 def test_each_kind_goes_on_where_it_stopped(tmp_path: Path) -> None:
     row = job(tmp_path)
-    first = read(row, 0, reading.KINDS, [output(7, "stream", name="stdout", text="a")], {})
+    first = read(row, 0, KINDS, [output(7, "stream", name="stdout", text="a")], {})
     assert first["texts"] == [("stdout", "a")] and first["after"]["output"] == 8 and not first["more"]
     (tmp_path / "0.stderr").write_text("whole\nhal")
     (tmp_path / "condor.log").write_text(event(0, "mine") + event(1, "other") + event(0, "half")[:-3])
-    second = read(row, 0, reading.KINDS, [], first["after"])
+    second = read(row, 0, KINDS, [], first["after"])
     assert second["texts"] == [("stderr", "whole\n"), ("stdout", event(0, "mine"))]
     with (tmp_path / "condor.log").open("a") as file:
         file.write("..\n")
     ended = job(tmp_path, backend_ended=1, state="done")
-    third = read(ended, 0, reading.KINDS, [], second["after"])
+    third = read(ended, 0, KINDS, [], second["after"])
     assert third["texts"] == [("stderr", "hal"), ("stdout", event(0, "half"))]
     assert (third["over"], third["state"], third["after"]["output"]) == (True, "done", 8)
-    assert read(ended, 0, reading.KINDS, [], third["after"])["texts"] == []
+    assert read(ended, 0, KINDS, [], third["after"])["texts"] == []
     (tmp_path / "0.stderr").write_text("anew\n")
     assert read(row, 0, ["stderr"], [], third["after"])["texts"] == [("stderr", "anew\n")]
 
@@ -92,7 +95,7 @@ def test_only_what_is_wanted_is_shown(tmp_path: Path) -> None:
     assert read(row, 0, ["stderr"], outputs, {})["texts"] == [("stderr", "stderr"), ("stderr", "outside\n")]
     with pytest.raises(BackendError, match="Local keeps no event log of job 3"):
         read(row, 0, ["events"], outputs, {})
-    assert read(row, 0, reading.KINDS, outputs, {})["texts"][0] == ("stdout", "stdout")
+    assert read(row, 0, KINDS, outputs, {})["texts"][0] == ("stdout", "stdout")
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30)), st.data())
