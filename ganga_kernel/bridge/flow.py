@@ -174,10 +174,8 @@ class _Analysis(Calls):
             self._children(node, unit)
         elif type(node).__name__ == "Match":
             subject = self.reach(self.value(node.subject, unit))  # type: ignore[attr-defined]
-            for one in ast.walk(node):
-                for captured in (getattr(one, "name", None), getattr(one, "rest", None)):
-                    if type(one).__name__.startswith("Match") and isinstance(captured, str):
-                        self.bind(captured, subject, unit)
+            for captured in (name for one in ast.walk(node) for name in syntax.matched(one)):
+                self.bind(captured, subject, unit)
             self._children(node, unit)
         elif isinstance(node, ast.expr):
             self.value(node, unit)

@@ -115,7 +115,7 @@ def _own(name: str) -> Any:
     if spec is None:
         return None
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return spec if places and not all(map(_is_library, places)) else None
+    return spec if places and not all(map(is_library, places)) else None
 
 
 def _spec(name: str) -> Any:
@@ -141,7 +141,8 @@ def _spec_within(name: str, folders: list[str]) -> Any:
         return spec
 
 
-def _is_library(path: str) -> bool:
+def is_library(path: str) -> bool:
+    """Whether a file belongs to what is installed, and not to the user's own code."""
     return os.path.realpath(path).startswith(_LIBRARIES) or not _INSTALLED.isdisjoint(path.split(os.sep))
 
 

@@ -91,6 +91,16 @@ def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
 
 
+def matched(node: ast.AST) -> list[str]:
+    """The names that a node binds as a pattern of a ``match`` statement; patterns in it are other nodes."""
+    # By the classes' names, as Python 3.9 has none of them.
+    return [
+        name
+        for kind, field in (("MatchAs", "name"), ("MatchStar", "name"), ("MatchMapping", "rest"))
+        if type(node).__name__ == kind and (name := getattr(node, field))
+    ]
+
+
 def pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
     """Targets and what they get, where both sides of an assignment are spelt out."""
     if not (isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)):

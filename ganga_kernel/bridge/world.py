@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from . import placeholders, readers, syntax
+from . import modules, placeholders, readers, syntax
 from .placeholders import Pending
 
 #: A name of the notebook, or the place of what makes an object.
@@ -48,6 +48,7 @@ class Unit:
     shared, outer: names that it declares to be global, or nonlocal
     free: variables of a function that has left the one around it
     defaulted: parameters whose defaults the function keeps
+    foreign: whether its global names are a module's, not the notebook's
     """
 
     node: ast.AST
@@ -62,8 +63,10 @@ class Unit:
     outer: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
     defaulted: frozenset[str] = frozenset()
+    foreign: bool = False
 
     def __post_init__(self) -> None:
+        self.foreign = self.parent is not None and self.parent.foreign
         if isinstance(self.node, syntax.FUNCTIONS):
             scope = syntax.scope(self.node)
             self.shared = frozenset(n for one in scope if isinstance(one, ast.Global) for n in one.names)
@@ -71,6 +74,10 @@ class Unit:
             stored = {one.id for one in scope if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
             stored |= {one.name for one in scope if isinstance(one, (*syntax.DEFINITIONS, ast.ClassDef))}
             stored |= {one.name for one in scope if isinstance(one, ast.ExceptHandler) and one.name}
+            stored |= {
+                name for one in scope if isinstance(one, syntax.IMPORTS) for name in syntax.imported(one)
+            }
+            stored |= {name for one in scope for name in syntax.matched(one)}
             self.own = (frozenset(stored) | set(syntax.parameters(self.node))) - self.shared - self.outer
 
 
@@ -157,6 +164,7 @@ class World:
         if known is None and (node := syntax.node_of(function)) is not None:
             known = self._functions[function.__code__] = self.units[node] = Unit(node, None)
             known.free = frozenset(function.__code__.co_freevars)
+            known.foreign = function.__globals__ is not self.namespace
             if function.__defaults__ or function.__kwdefaults__:
                 known.defaulted = frozenset(syntax.parameters(node))
         return known
@@ -177,14 +185,23 @@ class World:
 
     def _changes(self, value: Any) -> bool:
         if isinstance(value, types.FunctionType):
-            return bool(value.__closure__ or value.__defaults__ or value.__kwdefaults__ or vars(value))
+            kept = value.__defaults__ or value.__kwdefaults__ or vars(value)
+            return bool(value.__closure__ or (kept and value.__globals__ is self.namespace))
         if isinstance(value, type):
             return value.__module__ == "__main__"
         return not isinstance(value, _ATOMS) and value is not placeholders.UNBOUND
 
+    def _is_ours(self, function: types.FunctionType) -> bool:
+        """Whether a function's code is to be read: the user's own, or one that may keep some in a closure."""
+        return bool(
+            function.__globals__ is self.namespace
+            or function.__closure__
+            or not modules.is_library(function.__code__.co_filename)
+        )
+
     def _see(self, name: str) -> None:
         value = self.namespace[name]
-        if isinstance(value, types.FunctionType) and name not in self._code:
+        if isinstance(value, types.FunctionType) and name not in self._code and self._is_ours(value):
             unit = self._of_function(value)
             self._code[name] = [unit] if unit else []
             if unit and self.counts(name):
@@ -218,7 +235,8 @@ class World:
             at = at.parent
         if self.cell.env.get(name):
             return None
-        found = self.namespace.get(name, vars(builtins).get(name))
+        here = {} if unit.foreign else self.namespace
+        found = here.get(name, vars(builtins).get(name))
         return None if type(found) is Pending else found
 
     def _is_class(self, label: Label) -> bool:
@@ -329,6 +347,8 @@ class World:
             found |= at.env.get(name, set())
             if at.parent is not None or name in at.own:
                 return frozenset(found | self.load(unit.me) if name in at.defaulted else found)
+        if unit.foreign:
+            return frozenset(found)
         if at is not self.cell:
             found |= self.cell.env.get(name, set())
         if (at is None or at.inputs is None or name in at.inputs) and name in self.namespace:
@@ -349,6 +369,8 @@ class World:
             while at.parent is not None and name not in at.own:
                 at = at.parent
         elif isinstance(unit.node, syntax.FUNCTIONS) and name not in unit.own:
+            if unit.foreign:
+                return
             self.bound.add(name)
             at = self.cell
         at.env.setdefault(name, set()).update(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import linecache
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,32 @@ def test_a_closure_is_changed_by_its_call() -> None:
     assert effects(names.analyse("step()"), space).mutates == {"step"}
     assert effects(names.analyse("steps = [step]; steps[0]()"), space).mutates == {"step"}
     assert effects(names.analyse("collect(1)"), space).mutates == {"collect"}
+
+
+def test_what_a_function_imports_or_matches_is_its_own() -> None:
+    space = notebook(
+        "def act(x):\n    import os.path\n    from json import dumps as text\n"
+        "    match x:\n        case [1, *rest]: pass\n        case {'a': 1, **more}: pass\n"
+        "        case whole: pass\n"
+        "    return text(x)\n"
+    )
+    assert effects(names.analyse("y = act([1])"), space).binds == {"y"}
+
+
+def test_functions_of_modules_don_t_see_the_notebook_s_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_of_effects.py").write_text(
+        "rows = []\ndef fill(x, n=1):\n    global last\n    last = n\n    rows.append(n)\n    x.append(n)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    space = notebook(
+        "from own_of_effects import fill\nfrom IPython.display import clear_output, display\n"
+        "rows = []\nlst = []"
+    )
+    for source, mutated in [("fill(lst)", {"lst"}), ("clear_output()", set()), ("display(lst)", set())]:
+        found = effects(names.analyse(source), space)
+        assert (found.mutates, found.binds) == (mutated, set())
 
 
 @pytest.mark.parametrize(("module", "limit"), [(flow, "_ROUNDS"), (world, "_WORK")])
