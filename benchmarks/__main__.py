@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import batch, dataflow, ordinary, panels, phases, report, scale
+from . import batch, dataflow, ordinary, panels, phases, report, scale, small
 from .figures import Section
 from .pool import NoPool, Pool, our_pool, running_pool
 from .site import make_site
@@ -92,6 +92,13 @@ def _dataflow(place: Place) -> Iterator[Section]:
         yield dataflow.data(site, place.quick)
 
 
+def _small(place: Place) -> Iterator[Section]:
+    if "HTCondor" in place.backends:
+        _say("a map of small items")
+        with make_site(place.environment) as site:
+            yield small.measure(site, place.quick)
+
+
 def _scale(place: Place) -> Iterator[Section]:
     _say("a map of many tasks")
     settings = {"idle_pause": 0.0}
@@ -111,10 +118,10 @@ def _scale(place: Place) -> Iterator[Section]:
 #: What can be chosen on the command line, in the order of a whole run.
 _SECTIONS: dict[str, Callable[[Place], Iterator[Section]]] = {
     "ordinary": _ordinary, "panels": _panels, "batch": _batch, "cold": _cold, "phases": _phases,
-    "dataflow": _dataflow, "scale": _scale,
+    "dataflow": _dataflow, "small": _small, "scale": _scale,
 }  # fmt: skip
 #: Those that need the HTCondor pool.
-_ON_CONDOR = {"batch", "cold", "phases", "dataflow"}
+_ON_CONDOR = {"batch", "cold", "phases", "dataflow", "small"}
 
 
 def _pool(stack: ExitStack) -> Pool | None:

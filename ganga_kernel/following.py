@@ -211,11 +211,11 @@ class Following:
             live.show_error(failure.ename, failure.evalue, failure.traceback)
 
 
-def _by_job(tasks: Iterable[dict[str, Any]]) -> list[list[tuple[str, str, str]]]:
-    """The results of a map's tasks, grouped by their jobs: file, the job's key, and the file's signature."""
+def _by_job(tasks: Iterable[dict[str, Any]]) -> list[list[tuple[str, str, str, int]]]:
+    """The results of a map's tasks, grouped by their jobs: file, the job's key, signature and last item."""
     found = []
     for folder, of_job in groupby(tasks, key=lambda task: Path(task["folder"])):
         key = secret(folder)
-        results = [task["result"] for task in of_job]
-        found.append([(str(folder / one["file"]), key, one["signature"]) for one in results])
+        results = [(task["result"], task["last"]) for task in of_job]
+        found.append([(str(folder / one["file"]), key, one["signature"], last) for one, last in results])
     return found

@@ -114,7 +114,7 @@ def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
     given = captured["map"]
     if given is None:
         return None
-    described = {name: given[name] for name in ("names", "items", "count", "chunks")}
+    described = {name: given[name] for name in ("names", "items", "count", "chunks", "budget")}
     return {
         **described,
         "only": None,

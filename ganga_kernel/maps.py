@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from .errors import OptionError
 
-#: On HTCondor, tasks up to which each item is one of its own, unless --chunk says otherwise.
-_TASKS = 500
+#: ``--chunk auto``, which is what happens anyway unless the user says a number.
+AUTO = 0
 #: Tasks of one job at most.
-_MOST_TASKS = 10_000
+MOST_TASKS = 10_000
 #: The options on a line that hold expressions, Python's or HTCondor's, where no quote is open.
 _OPTION = re.compile(r"--(map|merge|set)(?:=|\s+)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -191,21 +191,23 @@ def check_bound(merges: tuple[Merge, ...], binds: list[str]) -> None:
             )
 
 
-def limits(backend: str, slots: int, chunk: int | None) -> tuple[int, int]:
-    """The most tasks that a map becomes on a backend, and the most items of a task if there are fewer.
+def divided(count: int, backend: str, slots: int, chunk: int | None, seconds: float) -> dict[str, Any]:
+    """How the items of a map become tasks on a backend: ``chunks`` and ``budget``, see `payload.job.Mapped`.
 
-    Ganga starts all tasks of a job on this host at once, so there are no more of them than `slots`.
+    With a budget the chunks aren't known yet: there is one, which the broker divides among the slots that
+    HTCondor has when it submits the job. Ganga starts all tasks of a job on this host at once, so there are
+    no more of them than `slots`.
 
     Parameters
     ----------
     slots: local jobs that run at once
-    chunk: items a task that the user asked for
+    chunk: items a task that the user asked for; None or `AUTO`: as many as suit
+    seconds: the budget of a task whose items nobody has numbered
     """
-    if backend == "Local":
-        return slots, chunk or 1
-    if chunk is not None:
-        return _MOST_TASKS, chunk
-    return (_TASKS if backend == "HTCondor" else slots), 1
+    if backend == "HTCondor" and not chunk:
+        return {"chunks": [[0, count]], "budget": seconds}
+    most = MOST_TASKS if chunk and backend != "Local" else slots
+    return {"chunks": chunks(count, most, chunk or 1), "budget": None}
 
 
 def chunks(count: int, tasks: int, size: int) -> list[list[int]]:
@@ -225,6 +227,17 @@ def items_of(described: Mapping[str, Any], task: int) -> Sequence[int]:
     start, stop = described["chunks"][task]
     only = described["only"]
     return range(start, stop) if only is None else only[start:stop]
+
+
+def total(described: Mapping[str, Any]) -> int:
+    """How many items a job runs."""
+    return int(described["count"] if described["only"] is None else len(described["only"]))
+
+
+def runs(described: Mapping[str, Any], task: int, item: int) -> bool:
+    """Whether an item is one of a task's."""
+    items = items_of(described, task)
+    return items[0] <= item <= items[-1]
 
 
 def shown(numbers: list[int]) -> str:

@@ -367,8 +367,8 @@ class Notebook:
             )
             if "error" in given:
                 return given
-            limits = maps.limits(chosen.backend or DEFAULT_BACKEND, self._settings.slots, chosen.chunk)
-            given["chunks"] = maps.chunks(given["count"], *limits)
+            backend, site = chosen.backend or DEFAULT_BACKEND, self._settings
+            given |= maps.divided(given["count"], backend, site.slots, chosen.chunk, site.chunk_seconds)
         captured = await self._captured("capture", source=source, number=number, given=given, **how)
         if "error" not in captured:
             maps.check_bound(chosen.merge or (), captured["binds"])

@@ -44,7 +44,7 @@ class Options:
     wait: the cell ends only with its job
     map: the cell runs once for each item
     merge: names of a map whose values become one, by a function of two of them
-    chunk: items that a task runs, one after the other
+    chunk: items that a task runs, one after the other; `maps.AUTO`: as many as suit
     allow_failures: a failed item's exception stands in the place of its values
     seed: what random numbers begin with
     cache: results of a job that this cell started before are taken, also if they were delivered already
@@ -138,6 +138,11 @@ def number(text: str) -> int:
     return int(text)
 
 
+def chunk(text: str) -> int:
+    """Items a task: a whole number of 1 or more, or ``auto``, which is `maps.AUTO`."""
+    return maps.AUTO if text.strip().lower() == "auto" else count(text)
+
+
 def factor(text: str) -> float:
     """How much more: ``2x``, ``1.5x``."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*x?", text.strip(), re.IGNORECASE)
@@ -188,7 +193,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
     "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
     "merge": (maps.parse_merge, "one value in place of a list, e.g. total=max, or total=+ to add up"),
-    "chunk": (count, "items of a map that one task runs"),
+    "chunk": (chunk, "items of a map that one task runs; auto: as many as suit"),
     "allow-failures": (flag, "a failed item's exception stands in the place of its values"),
     "seed": (number, "what random numbers begin with, in each item of a map"),
     "cache": (flag, "take the results that the same cell with the same inputs had before"),
@@ -362,6 +367,8 @@ def _spell(attribute: str, value: Any) -> str:
         return " ".join(f"--{name} {shlex.quote(str(one))}" for one in value)
     if name in ("memory", "disk"):
         return f"--{name} {spell_size(value)}"
+    if name == "chunk" and value == maps.AUTO:
+        return "--chunk auto"
     if name == "retry-memory":
         return f"--{name} {value:g}x"
     return f"--{name} {shlex.quote(str(value))}"

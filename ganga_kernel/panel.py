@@ -169,8 +169,10 @@ def _row(job: Job, now: float) -> tuple[str, ...]:
 
 def where(job: Job) -> list[str]:
     """The job's backend, and what that calls the job."""
-    cluster = job["backend"] == "HTCondor" and job["native"]
-    return [job["backend"], f"cluster {job['native']}"] if cluster else [job["backend"]]
+    first, *more = job["clusters"] or [""]
+    if not first:
+        return [job["backend"]]
+    return [job["backend"], f"cluster {first}{f' and {len(more)} more' if more else ''}"]
 
 
 def _facts(job: Job) -> list[str]:

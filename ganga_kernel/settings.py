@@ -81,6 +81,13 @@ class GangaKernel(Configurable):
         "come into it as these start (late materialization); 0 means that all do at once.",
     ).tag(config=True)
 
+    chunk_seconds = Float(
+        30.0,
+        min=0.1,
+        help="Seconds after which a task of a map on HTCondor hands on the items that it has not begun, so "
+        "that they become tasks of their own; not where --chunk says how many items a task runs.",
+    ).tag(config=True)
+
     @property
     def state(self) -> Path:
         """The folder of the broker's state."""

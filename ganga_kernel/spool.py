@@ -138,6 +138,12 @@ def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
     _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))
 
 
+def set_chunks(folder: Path, chunks: list[list[int]]) -> None:
+    """Tell a job's payload which items of its map each task runs; one that has started knows it already."""
+    described = json.loads((folder / "job.json").read_text())
+    _write(folder / "job.json", json.dumps({**described, "map": {**described["map"], "chunks": chunks}}))
+
+
 def renew_key(folder: Path, tasks: int) -> None:
     """Put the copies of the key back: a payload that started has deleted its own.
 

@@ -113,14 +113,14 @@ def deliver(token: str, path: str, key: str, signature: str, job_file: str) -> d
 
 
 def deliver_map(
-    token: str, results: list[list[tuple[str, str, str]]], lost: mapped.Lost, count: int, job_file: str
+    token: str, results: list[list[tuple[str, str, str, int]]], lost: mapped.Lost, count: int, job_file: str
 ) -> dict[str, Any]:
     """Take the results of a map's tasks into the namespace: each name becomes a list, in item order.
 
     Parameters
     ----------
     results: of this job, and before it of those whose failed items it ran again, for each task in order: the
-        result file, the job's key, and what the task said the file's signature is
+        result file, the job's key, what the task said the file's signature is, and its last item that counts
     lost: see `mapped.collected`
     count: how many items there are
     token, job_file: see `deliver`, whose answer this one's is like
@@ -140,16 +140,17 @@ def deliver_map(
     return _taken(token, owned, arrived, [], job_file)
 
 
-def _read(results: list[tuple[str, str, str]], namespace: dict[str, Any]) -> Iterator[items.Result]:
+def _read(results: list[tuple[str, str, str, int]], namespace: dict[str, Any]) -> Iterator[items.Result]:
     """What the items of a job left, in the order of its tasks.
 
     Parameters
     ----------
     results: see `deliver_map`
     """
-    for path, key, signature in results:
+    for path, key, signature, last in results:
         with open(path, "rb") as file:
-            yield from items.read(sealed.Reader(file, key, signature), namespace)
+            found = items.read(sealed.Reader(file, key, signature), namespace)
+            yield from (one for one in found if one.item <= last)
 
 
 def _taken(

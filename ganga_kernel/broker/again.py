@@ -19,8 +19,9 @@ _SAME = ("notebook", "cell", "source", "label", "names", "python", "after", "bac
 
 
 def repeated(
-    job: dict[str, Any], failures: Iterable[int], failed: bool, resources: dict[str, Any], slots: int
-) -> dict[str, Any]:
+    job: dict[str, Any], failures: Iterable[int], failed: bool, resources: dict[str, Any], slots: int,
+    seconds: float,
+) -> dict[str, Any]:  # fmt: skip
     """The fields of the new job that a client would submit, but for its token, number and folder.
 
     Parameters
@@ -29,7 +30,7 @@ def repeated(
     failures: items of which it knows that they failed
     failed: of a map, only the items run that failed or were lost; the others may run still
     resources: what is asked for in place of what the first one asked for
-    slots: local jobs that run at once
+    slots, seconds: see `maps.divided`
 
     Raises
     ------
@@ -47,7 +48,7 @@ def repeated(
     if (state == "done" and not (failed and only)) or only == []:
         raise BackendError(f"Job {job['id']} is {state}: nothing of it failed.", "Run its cell again.")
     same = {name: job[name] for name in _SAME}
-    mapped = _mapped(job, only, slots) if job["map"] else None
+    mapped = _mapped(job, only, slots, seconds) if job["map"] else None
     return {
         **same,
         "resources": {**job["resources"], **resources},
@@ -58,7 +59,6 @@ def repeated(
     }
 
 
-def _mapped(job: dict[str, Any], only: list[int] | None, slots: int) -> dict[str, Any]:
-    count = job["map"]["count"] if only is None else len(only)
-    limits = maps.limits(job["backend"], slots, None)
-    return {**job["map"], "only": only, "chunks": maps.chunks(count, *limits)}
+def _mapped(job: dict[str, Any], only: list[int] | None, slots: int, seconds: float) -> dict[str, Any]:
+    described = {**job["map"], "only": only}
+    return {**described, **maps.divided(maps.total(described), job["backend"], slots, None, seconds)}

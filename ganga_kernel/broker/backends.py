@@ -16,6 +16,8 @@ from typing import Any
 from ..condor.description import LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
 from ..spool import Spool
+from . import clusters
+from .clusters import FURTHER, TOKEN
 from .stream import EventStream
 from .watch import kill_processes, local_native, local_processes
 
@@ -26,6 +28,8 @@ _ATTRIBUTES = {
     "memory": "RequestMemory", "disk": "RequestDisk", "cpus": "RequestCpus", "gpus": "RequestGPUs",
     "runtime": "AllowedJobDuration",
 }  # fmt: skip
+#: The attributes of a slot that say how much of it there is.
+_SLOT = {"memory": "Memory", "disk": "Disk", "gpus": "GPUs"}
 #: The bytes in which these attributes count.
 _UNITS = {"memory": 2**20, "disk": 2**10}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
@@ -36,8 +40,6 @@ _TOLD = (0, 1, 3)
 _ROWS = 10
 #: Seconds within which all local payloads of a job start, once one has.
 _START = 30.0
-#: The attribute of an HTCondor job that holds the token of ours.
-_TOKEN = "GangaKernelJob"
 #: Backends of Ganga's that can't run a batch cell: its own Condor needs bindings that are gone from current
 #: HTCondor releases, the others are no batch systems.
 _UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
@@ -146,9 +148,8 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
     fields, commands = prepare(job["backend"], numbered, spool)
     files = [str(path) for path in _files(Path(job["folder"]), spool)]
     if job["backend"] == "HTCondor":
-        files, items = fields["input_files"], fields.pop("items")
-        command, *arguments = commands[0]
-        lines, rows = describe(JobSpec(command, arguments=arguments, **fields), [Task(str(i)) for i in items])
+        files = fields["input_files"]
+        lines, rows = _submitted(fields, commands)
         lines = late(lines, len(rows), max_idle)
         shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
         called = "Submit description"
@@ -158,6 +159,45 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
     return {
         "files": [(name, Path(name).stat().st_size) for name in files], "called": called, "lines": shown,
     }  # fmt: skip
+
+
+def further(
+    job: dict[str, Any], first: int, spool: Path, max_idle: int
+) -> tuple[dict[str, str], list[dict[str, str]], int]:
+    """A further cluster of a job, of its tasks from `first` on: description, items, and `max_idle`."""
+    fields, commands = prepare("HTCondor", job, spool)
+    fields["items"] = fields["items"][first:]
+    fields["attributes"] |= {FURTHER: _further_name(job, first)}
+    return *_submitted(fields, commands), max_idle
+
+
+def find_further(job: dict[str, Any], first: int) -> int | None:
+    """The cluster that `further` describes, if it was submitted."""
+    from ..condor.schedd import find_cluster
+
+    return find_cluster(FURTHER, _further_name(job, first), since=job["created"])
+
+
+def _further_name(job: dict[str, Any], first: int) -> str:
+    return f"{job['token']}.{first}"
+
+
+def _submitted(
+    fields: dict[str, Any], commands: list[list[str]]
+) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """What HTCondor is told of a job that was prepared: as Ganga's plugin does."""
+    command, *arguments = commands[0]
+    spec = {name: value for name, value in fields.items() if name != "items"}
+    return describe(JobSpec(command, arguments=arguments, **spec), [Task(str(i)) for i in fields["items"]])
+
+
+def asked_of_a_slot(resources: dict[str, Any]) -> dict[str, Any]:
+    """What `ganga_kernel.condor.slots` needs to know of a job's resources."""
+    return {
+        "requirements": resources.get("requirements", ""),
+        "Cpus": resources.get("cpus", 1),
+        **{_SLOT[name]: _in_condor(name, resources[name]) for name in _SLOT if name in resources},
+    }
 
 
 def _queue(rows: list[dict[str, str]]) -> list[str]:
@@ -198,7 +238,7 @@ def adopt(job: dict[str, Any]) -> str | None:
     if job["backend"] == "HTCondor":
         from ..condor.schedd import find_cluster
 
-        cluster = find_cluster(_TOKEN, job["token"], since=job["created"])
+        cluster = find_cluster(TOKEN, job["token"], since=job["created"])
         return None if cluster is None else str(cluster)
     if job["backend"] == "Local":
         streams = [folder / f"{task['task']}.events" for task in job["tasks"]]
@@ -217,14 +257,23 @@ def _started(stream: Path) -> int:
     return next((int(event["pid"]) for event in events if event["event"] == "start"), 0)
 
 
-def remove(backend: str, native: str) -> None:
+def remove(job: dict[str, Any]) -> None:
     """End what Ganga doesn't know: an adopted job, or the subjobs on this host that it hasn't met yet."""
-    if backend == "HTCondor":
+    if job["backend"] == "HTCondor":
         from ..condor.schedd import Schedd
 
-        Schedd().remove(native, "killed in the notebook")
+        for cluster in clusters.names(job["clusters"]):
+            Schedd().remove(cluster, "killed in the notebook")
     else:
-        kill_processes(native)
+        kill_processes(job["native"])
+
+
+def remove_task(job: dict[str, Any], task: int) -> None:
+    """Take a task out of HTCondor's queue."""
+    from ..condor.schedd import Schedd
+
+    if proc := clusters.proc_of(job["clusters"], task):
+        Schedd().remove(proc, "it has ended")
 
 
 def act(job: dict[str, Any], action: str) -> int:
@@ -240,10 +289,10 @@ def act(job: dict[str, Any], action: str) -> int:
     """
     from ..condor.schedd import Schedd
 
-    cluster = _cluster(job, action)
+    of_job = _clusters(job, action)
     if action == "hold":
-        return Schedd().hold(cluster, "held in the notebook")
-    return Schedd().release(cluster, "released in the notebook")
+        return sum(Schedd().hold(cluster, "held in the notebook") for cluster in of_job)
+    return sum(Schedd().release(cluster, "released in the notebook") for cluster in of_job)
 
 
 def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -255,8 +304,9 @@ def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
     """
     from ..condor.schedd import Schedd
 
-    cluster = _cluster(job, "change")
-    Schedd().edit(cluster, {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()})
+    asked = {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()}
+    for cluster in _clusters(job, "change"):
+        Schedd().edit(cluster, asked)
 
 
 def retry(job: dict[str, Any], task: int, memory: int) -> None:
@@ -272,20 +322,21 @@ def retry(job: dict[str, Any], task: int, memory: int) -> None:
     """
     from ..condor.schedd import Schedd
 
-    proc = f"{_cluster(job, 'release')}.{task}"
+    proc = clusters.proc_of(job["clusters"], task)
+    assert proc is not None
     Schedd().edit(proc, {"RequestMemory": _in_condor("memory", memory)})
     Schedd().release(proc, "released with more memory")
 
 
-def _cluster(job: dict[str, Any], action: str) -> str:
-    """The cluster of a job that HTCondor has."""
+def _clusters(job: dict[str, Any], action: str) -> list[str]:
+    """The clusters of a job that HTCondor has."""
     if job["backend"] != "HTCondor":
         raise BackendError(
             f"Job {job['id']} is on {job['backend']}, which can't {action} jobs.", "HTCondor can."
         )
     if job["handed"] != 2:
         raise BackendError(f"HTCondor doesn't have job {job['id']} yet.", "Try again in a moment.")
-    return str(job["native"])
+    return clusters.names(job["clusters"])
 
 
 def _in_condor(name: str, value: int) -> int:
@@ -305,7 +356,7 @@ def _condor(
         "output_files": ["{task}.result"],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
-        "attributes": {_TOKEN: job["token"]},
+        "attributes": {TOKEN: job["token"]},
         "memory": _megabytes(asked.get("memory")),
         "disk": _megabytes(asked.get("disk")),
         "cpus": asked.get("cpus"),

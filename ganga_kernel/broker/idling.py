@@ -6,12 +6,10 @@ sentence.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import sys
 import time
 
+from .asking import ask
 from .watching import Watching
 
 log = logging.getLogger(__name__)
@@ -20,8 +18,6 @@ log = logging.getLogger(__name__)
 LOOK = 1.0
 #: Seconds for which a job waits before it is asked why: most have started by then.
 _PATIENCE = 10.0
-#: Seconds in which the answer must be there.
-_LIMIT = 30.0
 #: Jobs that are asked about at once, the oldest first.
 _JOBS = 200
 
@@ -57,32 +53,8 @@ class Idling:
 async def why_idle(procs: dict[str, int]) -> dict[int, str]:
     """A sentence for each job of which `ganga_kernel.condor.whyidle` could tell why it waits, by number."""
     try:
-        said = await _answer(json.dumps(procs).encode())
-        return {int(number): sentence for number, sentence in json.loads(said).items()}
+        said = await ask("whyidle", procs)
+        return {int(number): sentence for number, sentence in said.items()}
     except (OSError, ValueError) as problem:  # no process, or no answer: the jobs go on all the same
         log.info("why jobs wait: %s", problem)
         return {}
-
-
-async def _answer(question: bytes) -> bytes:
-    """What `ganga_kernel.condor.whyidle` answers.
-
-    Raises
-    ------
-    OSError: it can't be started, takes too long, or says why it can't tell.
-    """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ganga_kernel.condor.whyidle",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        said, errors = await asyncio.wait_for(process.communicate(question), _LIMIT)
-    except TimeoutError as late:
-        raise OSError(f"no answer within {_LIMIT:.0f} s") from late
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise OSError(errors.decode(errors="replace").strip())
-    return said

@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 from .. import spool
 from ..condor import limits
-from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
+from ..errors import BackendError, BrokerError, GangaKernelError, ScheddUnreachable, UnknownBackend
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
-from . import again, backends, dependencies, progress
+from . import again, backends, clusters, dependencies, progress
 from .attaching import attaches
+from .dividing import Slots
 from .idling import LOOK, Idling
 from .session import GangaSession
 from .store import Store
@@ -36,6 +37,10 @@ POLL = 0.04
 _ITEMS = 50
 #: Seconds for which a schedd that answered counts as being there.
 _STILL_THERE = 1.0
+#: Seconds for which items that tasks hand on are gathered, before HTCondor gets them.
+_GATHER = 1.0
+#: Seconds until a schedd that didn't answer is asked again.
+_AGAIN = 10.0
 #: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
 _AT_ONCE = 2
 
@@ -57,7 +62,8 @@ class Jobs:
         self._session = GangaSession(settings.ganga, self._from_ganga)
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
-        self._watching = Watching(store, tell, self._changed, self._over, self._again)
+        self._watching = Watching(store, tell, self._changed, self._over, self._again, self._send_rest)
+        self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered = float("-inf")
         self._accepted = asyncio.Event()
@@ -67,6 +73,7 @@ class Jobs:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._handing: set[asyncio.Future[None]] = set()
         self._retrying: set[asyncio.Future[None]] = set()
+        self._sending: dict[int, asyncio.Future[None]] = {}
 
     # ------------------------------------------------------------------ requests
 
@@ -101,6 +108,8 @@ class Jobs:
         UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
         """
         await self._check(job)
+        if _is_to_be_divided(job):
+            job["tasks"] = len((await self._slots.divide(job))["chunks"])
         described = await asyncio.to_thread(
             backends.described, job, self._settings.spool, self._settings.max_idle
         )
@@ -202,7 +211,8 @@ class Jobs:
     ) -> dict[str, Any]:
         job = self.row(number)
         failures = self._store.failed_items(number)
-        fields = again.repeated(job, failures, failed, resources, self._settings.slots)
+        site = self._settings
+        fields = again.repeated(job, failures, failed, resources, site.slots, site.chunk_seconds)
         folder = await asyncio.to_thread(
             Spool(self._settings.spool).copy_job, Path(job["folder"]), token, fields["map"]
         )
@@ -229,7 +239,7 @@ class Jobs:
             if job["ganga_id"] is not None:
                 await self._in_ganga(partial(self._session.kill, job["ganga_id"]))
             if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
-                await asyncio.to_thread(backends.remove, job["backend"], job["native"])
+                await asyncio.to_thread(backends.remove, job)
         return self.job(number)
 
     async def act(self, number: int, action: str) -> int:
@@ -302,7 +312,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
-        for handing in self._handing:
+        for handing in (*self._handing, *self._sending.values()):
             handing.cancel()
         await self._in_ganga(self._session.close)
 
@@ -315,6 +325,8 @@ class Jobs:
                     job = self._store.job(job["id"]) or job
                 if job["handed"] == 2:
                     await self._begin_to_watch(job)
+                    if any(clusters.unsent(job)):
+                        self._send_rest(job["id"])
 
     async def _find_again(self, job: dict[str, Any]) -> None:
         """A broker died while it handed this job over: find out whether it got through."""
@@ -326,7 +338,7 @@ class Jobs:
         if native is None:
             self._store.change_job(job["id"], handed=0)
         else:
-            self._store.change_job(job["id"], handed=2, native=native, submitted=time.time())
+            self._note_in_queue(job, handed=2, native=native)
 
     async def _watch(self) -> None:
         while True:
@@ -405,11 +417,12 @@ class Jobs:
         except Exception as error:
             if not isinstance(error, GangaKernelError):
                 log.exception("job %s", job["id"])
-            said = str(error) if isinstance(error, GangaKernelError) else f"{type(error).__name__}: {error}."
-            self._end_unstarted(job, "refused", said)
+            self._end_unstarted(job, "refused", _said(error))
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
         """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
+        if _is_to_be_divided(job):
+            await self._divide(job)
         fields, commands = await asyncio.to_thread(self._make_ready, job, self._sources(job))
         await self._places.acquire()
         handing = asyncio.ensure_future(self._submit(job, fields, commands))
@@ -417,6 +430,17 @@ class Jobs:
         handing.add_done_callback(self._handing.discard)
         if job["backend"] == "Local":  # the next one is to see which cores this one uses
             await handing
+
+    async def _divide(self, job: dict[str, Any]) -> None:
+        """Divide a map's items among the slots that match, as the last thing before it is submitted."""
+        described = await self._slots.divide(job)
+        with self._store:
+            more = len(described["chunks"]) - len(job["tasks"])
+            state = job["tasks"][0]["state"]
+            job["tasks"] += self._store.add_tasks(job["id"], state, max(0, more))
+            self._store.change_job(job["id"], map=described)
+        job["map"] = described
+        await asyncio.to_thread(spool.set_chunks, Path(job["folder"]), described["chunks"])
 
     def _make_ready(
         self, job: dict[str, Any], sources: list[tuple[dict[str, Any], dict[str, Any]]]
@@ -468,9 +492,7 @@ class Jobs:
         self, job: dict[str, Any], state: str, reason: str, error: dict[str, Any] | None = None
     ) -> None:
         """End a job that its backend never had."""
-        self._store.change_tasks(
-            job["id"], state=state, reason=reason, error=error, ended=time.time(), backend_ended=1
-        )
+        self._store.change_tasks(job["id"], error=error, **_unstarted(state, reason))
         self._changed(job["id"])
 
     def _native(self, job: dict[str, Any], number: int) -> str:
@@ -480,8 +502,63 @@ class Jobs:
 
     def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
         with self._store:
-            self._store.change_job(job["id"], handed=2, ganga_id=number, native=native, submitted=time.time())
+            self._note_in_queue(job, handed=2, ganga_id=number, native=native)
             self._store.change_tasks(job["id"], state="queued", reason="")
+
+    def _note_in_queue(self, job: dict[str, Any], **columns: Any) -> None:
+        if job["backend"] == "HTCondor":
+            columns["clusters"] = [[int(columns["native"]), 0, len(job["tasks"])]]
+        self._store.change_job(job["id"], submitted=time.time(), **columns)
+
+    # ------------------------------------------------------------------ items that tasks handed on
+
+    def _send_rest(self, number: int) -> None:
+        """HTCondor is to get those tasks of a job that it doesn't have yet."""
+        if number not in self._sending:
+            self._sending[number] = sending = asyncio.ensure_future(self._send(number))
+            sending.add_done_callback(lambda _: self._sending.pop(number, None))
+
+    async def _send(self, number: int) -> None:
+        """Submit further clusters until HTCondor has all tasks of a job.
+
+        Tasks began at about the same time, and hand on at about the same time: one cluster serves them all.
+        """
+        while any(clusters.unsent(job := self.row(number))):
+            await asyncio.sleep(_GATHER)
+            job = self.row(number)
+            if job["kill_asked"]:
+                self._watching.not_sent(number, _unstarted("killed", ""))
+                return
+            try:
+                await self._send_further(job)
+            except ScheddUnreachable as error:
+                self._watching.not_sent(number, {"reason": f"It will be tried again: {error}"})
+                await asyncio.sleep(_AGAIN)
+            except Exception as error:
+                log.exception("job %s", number)
+                self._watching.not_sent(number, _unstarted("refused", _said(error)))
+                return
+
+    async def _send_further(self, job: dict[str, Any]) -> None:
+        """Submit one further cluster, of all tasks that HTCondor doesn't have yet.
+
+        An earlier broker may have died after it had submitted it: then it is found by its attribute.
+        """
+        first = clusters.sent(job["clusters"])
+        cluster = None
+        if job["sending"]:
+            cluster = await asyncio.to_thread(backends.find_further, job, first)
+        if cluster is None:
+            job["sending"] = len(job["tasks"])
+            self._store.change_job(job["id"], sending=job["sending"])
+            await asyncio.to_thread(spool.set_chunks, Path(job["folder"]), job["map"]["chunks"])
+            description = await asyncio.to_thread(
+                backends.further, job, first, self._settings.spool, self._settings.max_idle
+            )
+            cluster = await self._in_ganga(partial(self._session.add_cluster, job["ganga_id"], *description))
+        known = [*job["clusters"], [cluster, first, job["sending"]]]
+        self._store.change_job(job["id"], clusters=known, sending=0)
+        self._watching.sent(job["id"], known)
 
     def _over(self, job: dict[str, Any]) -> None:
         """A job's backend has ended all its tasks."""
@@ -511,7 +588,7 @@ class Jobs:
     async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
         """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
         try:
-            await asyncio.to_thread(backends.remove, job["backend"], f"{job['native']}.{task['task']}")
+            await asyncio.to_thread(backends.remove_task, job, task["task"])
         except GangaKernelError as error:
             log.warning("job %s goes on in vain: %s", job["id"], error)
 
@@ -544,6 +621,22 @@ class Jobs:
     def _from_ganga(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status; called in its thread."""
         self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, task, status)
+
+
+def _is_to_be_divided(job: dict[str, Any]) -> bool:
+    """Whether a map's items are yet to be divided among the slots that match."""
+    described = job["map"]
+    return bool(described) and described["budget"] is not None and len(described["chunks"]) == 1
+
+
+def _said(error: Exception) -> str:
+    """An error as a task's reason."""
+    return str(error) if isinstance(error, GangaKernelError) else f"{type(error).__name__}: {error}."
+
+
+def _unstarted(state: str, reason: str) -> dict[str, Any]:
+    """The columns of a task that ends before its backend has it."""
+    return {"state": state, "reason": reason, "ended": time.time(), "backend_ended": 1}
 
 
 def _whole(job: dict[str, Any]) -> bool:

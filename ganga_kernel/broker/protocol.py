@@ -40,7 +40,7 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 7
+PROTOCOL = 8
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
 #: `fingerprints`: under which the same cell's job may be known; this one is stored under the first.

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from .. import condor
+from ..condor.schedd import Schedd
 from ..errors import BrokerError, GangaKernelError, SubmitRefused
 from ..folders import private_folder
 from .mending import mend
@@ -139,6 +140,23 @@ class GangaSession:
             part("splitters", "ArgSplitter", {"args": [each[1:] for each in commands]})
         job._auto__init__()
         return job
+
+    def add_cluster(
+        self, number: int | None, description: dict[str, str], items: list[dict[str, str]], max_idle: int
+    ) -> int:
+        """Submit a further HTCondor cluster of a Ganga job, and return its number; see `condor.backend`.
+
+        Parameters
+        ----------
+        number: Ganga's of the job; None if Ganga doesn't know it, as its broker died meanwhile
+
+        Raises
+        ------
+        SubmitRefused, ScheddUnreachable: HTCondor doesn't take it.
+        """
+        if number is None:
+            return Schedd().submit(description, items, max_idle)
+        return int(self.backend_of(number).add_cluster(description, items, max_idle))
 
     def find(self, token: str) -> int | None:
         """Ganga's number of the job of that token if it was submitted, else None."""

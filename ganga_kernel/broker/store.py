@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 8
+_VERSION = 9
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     backend TEXT NOT NULL, resources TEXT NOT NULL, folder TEXT NOT NULL, python TEXT NOT NULL,
     handed INTEGER NOT NULL DEFAULT 0,      -- 0 not yet, 1 being handed to Ganga, 2 Ganga has it
     ganga_id INTEGER, native TEXT,
+    clusters TEXT NOT NULL DEFAULT '[]',    -- HTCondor's: see clusters.py
+    sending INTEGER NOT NULL DEFAULT 0,     -- of a further cluster on its way the task after its last; else 0
     log_offset INTEGER NOT NULL DEFAULT 0,
     created REAL NOT NULL, submitted REAL,
     outputs INTEGER NOT NULL DEFAULT 0,     -- number of the next output; none is used twice
@@ -67,8 +69,8 @@ CREATE TABLE IF NOT EXISTS outputs (
 """
 #: Failed items that a job is told with.
 _FAILURES = 20
-_JSON = {"names", "map", "after", "resources", "python", "limits", "error", "frames", "result", "usage",
-         "notes", "progress", "again"}  # fmt: skip
+_JSON = {"names", "map", "clusters", "after", "resources", "python", "limits", "error", "frames", "result",
+         "usage", "notes", "progress", "again"}  # fmt: skip
 
 
 class Store:
@@ -204,6 +206,15 @@ class Store:
         )
         return found.rowcount == 1
 
+    def add_tasks(self, number: int, state: str, count: int) -> list[dict[str, Any]]:
+        """Append tasks to a job, and return their rows."""
+        first = self._db.execute("SELECT COUNT(*) FROM tasks WHERE job = ?", (number,)).fetchone()[0]
+        self._db.executemany(
+            "INSERT INTO tasks (job, task, state) VALUES (?, ?, ?)",
+            ((number, task, state) for task in range(first, first + count)),
+        )
+        return self._tasks_of(number, first)
+
     def change_job(self, number: int, **values: Any) -> None:
         """Set columns of a job."""
         self._change("jobs", "id = :_job", {"_job": number}, values)
@@ -323,11 +334,16 @@ class Store:
 
     def _whole(self, row: sqlite3.Row) -> dict[str, Any]:
         job = _rich(row)
-        rows = self._db.execute("SELECT * FROM tasks WHERE job = ? ORDER BY task", (job["id"],))
-        job["tasks"] = [_rich(task) for task in rows.fetchall()]
+        job["tasks"] = self._tasks_of(job["id"])
         job["failures"] = self._failures_of(job)
         job["first"] = self._first(job)
         return job
+
+    def _tasks_of(self, number: int, first: int = 0) -> list[dict[str, Any]]:
+        rows = self._db.execute(
+            "SELECT * FROM tasks WHERE job = ? AND task >= ? ORDER BY task", (number, first)
+        )
+        return [_rich(task) for task in rows.fetchall()]
 
     def _failures_of(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         return self.failures(job["id"], _FAILURES) if job["map"] else []

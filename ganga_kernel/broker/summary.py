@@ -7,7 +7,7 @@ from typing import Any
 from .. import maps
 from ..condor import limits
 from ..states import STATES, ended
-from . import eta, retries, usage
+from . import clusters, eta, retries, usage
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -108,6 +108,7 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
             "folder", "native", "ganga_id", "created", "submitted", "delivered")  # fmt: skip
     return {
         **{key: job[key] for key in keys},
+        "clusters": clusters.names(job["clusters"]),
         "state": state,
         "reason": reason,
         "beside": first and first["id"],
@@ -128,17 +129,22 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def results(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each task of a map left: its result, or its items and why there is none."""
+    """What each task of a map left: its result, or its items and why there is none. In item order.
+
+    With a result comes its last item that counts: the rest was handed on to another task before.
+    """
+    in_order = sorted(job["tasks"], key=lambda task: job["map"]["chunks"][task["task"]])
     return [
-        {"folder": job["folder"], "result": task["result"]}
+        {"folder": job["folder"], "result": task["result"], "last": items[-1]}
         if delivers(task)
         else {
             "result": None,
-            "items": list(maps.items_of(job["map"], task["task"])),
+            "items": list(items),
             "ename": f"Job{task['state'].capitalize()}",
             "evalue": _why(task),
         }
-        for task in job["tasks"]
+        for task in in_order
+        for items in [maps.items_of(job["map"], task["task"])]
     ]
 
 
@@ -173,7 +179,7 @@ def _items(job: dict[str, Any], tasks: list[dict[str, Any]]) -> dict[str, Any]:
         else:
             done += task["items_done"]
             failed += task["items_failed"]
-    total = job["map"]["chunks"][-1][1]
+    total = maps.total(job["map"])
     failures = [one for one in job["failures"] if one["item"] not in gone]
     return {"total": total, "done": done, "failed": failed, "failures": failures, "lost": lost[:_LOST],
             "of": job["map"]["count"]}  # fmt: skip
@@ -211,7 +217,7 @@ def _items_progress(job: dict[str, Any], tasks: list[dict[str, Any]], state: str
             parts.append(eta.Part(count, last - first - count if runs else 0, task["started"], at))
         elif not over:
             waiting.append(last - first)
-    total = job["map"]["chunks"][-1][1]
+    total = maps.total(job["map"])
     return {"done": done, "total": total, "running": running, "finish": eta.of_items(parts, waiting)}
 
 

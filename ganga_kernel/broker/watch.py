@@ -19,6 +19,8 @@ from typing import Any
 
 import psutil
 
+from .clusters import Clusters, of_tasks, task_of
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -180,24 +182,36 @@ class CondorWatcher(Watcher):
     folder: the job's
     offset: how far the log was read
     number: our number of the job, for what is said about it
-    tasks: how many it has
+
+    Attributes
+    ----------
+    clusters: of the job; what the log says of another one counts once that is among them
     """
 
     tells_of_starts = True
 
-    def __init__(self, folder: Path, offset: int, number: int, tasks: int) -> None:
+    def __init__(self, folder: Path, offset: int, number: int, clusters: Clusters) -> None:
         from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
-        self._number, self._tasks = number, tasks
+        self._number, self.clusters = number, clusters
         self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
+        self._early: list[Any] = []
+        self._whole_until = offset
 
     def poll(self) -> list[Observation]:
         """See `Watcher.poll`."""
         from ..condor.eventlog import reduce
 
-        seen = self._log.read()
+        before_it = self._log.offset
+        read = [*self._early, *self._log.read()]
+        if not read:
+            return []
+        known = {cluster for cluster, _, _ in self.clusters}
+        seen = [one for one in read if one.cluster in known]
+        self._whole_until = self._whole_until if self._early else before_it
+        self._early = [one for one in read if one.cluster not in known]
         touched = dict.fromkeys((one.cluster, one.proc) for one in seen)
         before = {which: self._latest[which] for which in touched if which in self._latest}
         after = reduce(seen, before)
@@ -207,7 +221,7 @@ class CondorWatcher(Watcher):
             for which in touched
             if after[which] != before.get(which)
             for one in self._of_procs(after[which])
-            if (observation := _from_condor(one, self._number))
+            if (observation := self._observed(one))
         ]
 
     def _of_procs(self, seen: Any) -> Iterable[Any]:
@@ -216,13 +230,18 @@ class CondorWatcher(Watcher):
 
         if seen.proc != WHOLE:
             return [seen]
-        never = range(self._tasks if seen.made is None else seen.made, self._tasks)
+        made = len(of_tasks(self.clusters, seen.cluster))
+        never = range(made if seen.made is None else seen.made, made)
         return [latest_of({(seen.cluster, WHOLE): seen}, seen.cluster, proc) for proc in never]
+
+    def _observed(self, seen: Any) -> Observation | None:
+        task = task_of(self.clusters, seen.cluster, seen.proc)
+        return None if task is None else _from_condor(seen, task, self._number)
 
     @property
     def offset(self) -> int:
-        """See `Watcher.offset`."""
-        return int(self._log.offset)
+        """See `Watcher.offset`. What can't count yet is read once more after a restart."""
+        return self._whole_until if self._early else int(self._log.offset)
 
 
 #: HTCondor's word -> ours.
@@ -232,7 +251,7 @@ _CONDOR = {
 }  # fmt: skip
 
 
-def _from_condor(seen: Any, number: int) -> Observation | None:
+def _from_condor(seen: Any, task: int, number: int) -> Observation | None:
     from ..condor import holds, interruptions
 
     state = _CONDOR.get(seen.state)
@@ -248,7 +267,7 @@ def _from_condor(seen: Any, number: int) -> Observation | None:
     else:
         reason = interruptions.explain(seen.state, reason)
     return Observation(
-        seen.proc,
+        task,
         state,
         seen.time,
         host=seen.host or "",

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import spool
+from .. import maps, spool
 from ..states import ended
-from . import progress, retries
+from . import clusters, dividing, progress, retries
 from .lastwords import last_words
 from .store import Store
 from .stream import EventStream
@@ -50,6 +50,7 @@ class Watched:
     changed: whether there is something to tell
     due: when it may be told next
     due_again: tasks that are to be released with more memory, or not to run again
+    grown: whether a task has handed on items since the last look, so that there are more tasks
     """
 
     job: dict[str, Any]
@@ -62,6 +63,7 @@ class Watched:
     changed: bool = False
     due: float = 0.0
     due_again: list[int] = field(default_factory=list)
+    grown: bool = False
 
     @property
     def number(self) -> int:
@@ -117,6 +119,7 @@ class Watching:
     over: told of a job whose backend has ended all its tasks
     again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
         has ended and is run again by HTCondor, in vain: after a crash, or since a shadow was killed
+    grown: told of a job that has more tasks than its backend, since some handed on items
     """
 
     def __init__(
@@ -126,8 +129,10 @@ class Watching:
         changed: Callable[[int], None],
         over: Callable[[dict[str, Any]], None],
         again: Callable[[dict[str, Any], dict[str, Any]], None],
+        grown: Callable[[int], None],
     ) -> None:
         self._store, self._tell, self._changed, self._over, self._again = store, tell, changed, over, again
+        self._grown = grown
         self._jobs: dict[int, Watched] = {}
 
     def __bool__(self) -> bool:
@@ -150,15 +155,12 @@ class Watching:
         if job["backend"] == "Local":
             watcher = LocalWatcher(job["native"])
         elif job["backend"] == "HTCondor":
-            watcher = CondorWatcher(folder, job["log_offset"], job["id"], len(job["tasks"]))
+            watcher = CondorWatcher(folder, job["log_offset"], job["id"], job["clusters"])
         else:
             watcher = GangaWatcher()
             for task, status in enumerate(ganga_statuses):
                 watcher.tell(task, status)
-        streams = [
-            EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
-            for task in job["tasks"]
-        ]
+        streams = [_stream(folder, task) for task in job["tasks"]]
         due = [task["task"] for task in job["tasks"] if retries.due(task)]
         self._jobs[job["id"]] = watched = Watched(job, watcher, streams, [], due_again=due)
         for task in job["tasks"]:
@@ -198,12 +200,27 @@ class Watching:
 
         For each the proc whose reason is shown, as HTCondor names it, with the job's number.
         """
-        found = {}
+        found: dict[str, int] = {}
         for watched in self._jobs.values():
             job = watched.job
             if job["backend"] == "HTCondor" and job_state(job["tasks"]) == "queued":
-                found[f"{job['native']}.{watched.shown()['task']}"] = watched.number
+                proc = clusters.proc_of(job["clusters"], watched.shown()["task"])
+                found |= {proc: watched.number} if proc else {}
         return found
+
+    def sent(self, number: int, of_job: clusters.Clusters) -> None:
+        """HTCondor has more of a job's tasks."""
+        if watched := self._jobs.get(number):
+            watched.job["clusters"], watched.changed = of_job, True
+            assert isinstance(watched.watcher, CondorWatcher)
+            watched.watcher.clusters = of_job
+
+    def not_sent(self, number: int, changes: dict[str, Any]) -> None:
+        """HTCondor doesn't have some of a job's tasks, and this is what that means for them."""
+        if watched := self._jobs.get(number):
+            with self._store:
+                for task in list(clusters.unsent(watched.job)):
+                    watched.changed |= self._change(watched, task, changes)
 
     def explain(self, number: int, reason: str) -> None:
         """Say why a job that waits does so, or with an empty reason that it is not known (any more)."""
@@ -246,6 +263,9 @@ class Watching:
             path.unlink(missing_ok=True)
         for kind, what in told:
             self._tell(kind, what)
+        if watched.grown:
+            watched.grown, watched.changed = False, True
+            self._grown(watched.number)
         while watched.due_again:
             self._again(watched.job, watched.job["tasks"][watched.due_again.pop()])
         if watched.is_due_to_tell(begun := time.monotonic()):
@@ -263,6 +283,8 @@ class Watching:
         again, events = stream.read()
         if not again and not events:
             return self._late_result(watched, task)
+        if watched.job["map"] is not None:
+            events = self._of_own_items(watched, task, events)
         which = {"job": watched.number, "task": task["task"]}
         outputs = [(event.get("item"), event["output"]) for event in events if event["event"] == "output"]
         if not ended(task["state"]):
@@ -290,6 +312,37 @@ class Watching:
             watched.number, task["task"], stream_offset=stream.offset, stream_head=stream.head, **changes
         )
         return bool(changes)
+
+    def _of_own_items(
+        self, watched: Watched, task: dict[str, Any], events: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The events of a map's task; of one that was started anew, only those of items that it keeps."""
+        mapped, number = watched.job["map"], task["task"]
+        begun = task["started"]
+        for event in events:
+            if event["event"] == "start":
+                begun = event["time"]
+            elif event["event"] == "left" and not ended(task["state"]):
+                self._hand_on(watched, task, event["place"], event["time"] - begun)
+        return [one for one in events if one.get("item") is None or maps.runs(mapped, number, one["item"])]
+
+    def _hand_on(self, watched: Watched, task: dict[str, Any], place: int, took: float) -> None:
+        """A task won't begin its items from a place on: they become tasks, which HTCondor is to get."""
+        mapped = watched.job["map"]
+        chunk = mapped["chunks"][task["task"]]
+        if not chunk[0] < place < chunk[1]:  # it had handed them on before
+            return
+        room = maps.MOST_TASKS - len(mapped["chunks"])
+        more = dividing.handed_on(chunk, place, took, mapped["budget"], room)
+        mapped["chunks"][task["task"]] = [chunk[0], place]
+        mapped["chunks"] += more
+        added = self._store.add_tasks(watched.number, "queued", len(more))
+        self._store.change_job(watched.number, map=mapped)
+        watched.job["tasks"] += added
+        watched.streams += [_stream(Path(watched.job["folder"]), one) for one in added]
+        for one in added:
+            watched.note(one)
+        watched.grown = True
 
     def _late_result(self, watched: Watched, task: dict[str, Any]) -> bool:
         """Whether a result whose end was reported has arrived by now: a file transfer takes its time."""
@@ -349,6 +402,10 @@ class Watching:
         path = Path(watched.job["folder"]) / f"{task}.stderr"
         said = last_words(path.read_text(errors="replace")) if path.exists() else ""
         return f" {said}" if said else ""
+
+
+def _stream(folder: Path, task: dict[str, Any]) -> EventStream:
+    return EventStream(folder / f"{task['task']}.events", task["stream_offset"], task["stream_head"])
 
 
 def _starts_anew(task: dict[str, Any], events: list[dict[str, Any]]) -> bool:

@@ -299,6 +299,20 @@ class HTCondor(IBackend):  # type: ignore[misc]
             job.updateStatus("submitted")
         return int(self.cluster_id)
 
+    def add_cluster(
+        self, description: Mapping[str, str], items: Sequence[Mapping[str, str]], max_idle: int
+    ) -> int:
+        """Submit further tasks of an unsplit job, as a cluster of its own; returns its number.
+
+        What the others do goes on. A job that had ended is ``submitted`` again.
+        """
+        job = self.getJobObject()
+        cluster = self._schedd().submit(description, items, max_idle)
+        self._add(cluster, [int(item["task"]) for item in items])
+        if job.status not in {"submitted", "running"}:
+            job.updateStatus("submitted")
+        return cluster
+
     def _saved(self) -> dict[str, Any]:
         """Description and items of the job's submission."""
         name = self.getJobObject().getInputWorkspace().getPath(_SAVED)

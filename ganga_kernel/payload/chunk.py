@@ -7,6 +7,7 @@ import os
 from typing import Any, Callable
 
 from . import items, result, seeds, unpickling
+from .budget import Budget
 from .events import EventStream
 from .frames import frames_of
 from .job import Job, Mapped
@@ -51,13 +52,19 @@ class Chunk:
         Returns
         -------
         The error of the first item that failed, if there is one. An item that fails stops no other.
+
+        What it hands on to other tasks is told by an event, ``left``, with the first place that it won't run.
         """
         gc.freeze()  # garbage is collected between items, and what is loaded by now is none
         first: dict[str, Any] | None = None
-        for item in self._mapped.items_of(task):
-            error = self._run(item, file)
+        mapped = self._mapped
+        for place in Budget(*mapped.chunks[task], mapped.budget, self._leave).places():
+            error = self._run(mapped.item_at(place), file)
             first = first or error
         return first
+
+    def _leave(self, place: int) -> None:
+        self._events.emit("left", place=place)
 
     def _run(self, item: int, file: Writer) -> dict[str, Any] | None:
         os.chdir(self._folder)

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 
 class PayloadError(Exception):
@@ -39,6 +39,7 @@ class Mapped:
     items: file of these values, see `items`
     only: the items that run, in order; None for all
     chunks: for each task, its first item and the one after its last; places in `only`, if that is given
+    budget: seconds after which a task hands on the items that it has not begun; None: it runs all
     allow_failures: items that fail are left out, and their exceptions are written
     surely: names that the cell surely binds, be it to the very object that they held
     """
@@ -47,13 +48,13 @@ class Mapped:
     items: Path
     only: list[int] | None
     chunks: list[tuple[int, int]]
+    budget: float | None
     allow_failures: bool
     surely: list[str]
 
-    def items_of(self, task: int) -> Sequence[int]:
-        """The items of a task."""
-        start, stop = self.chunks[task]
-        return range(start, stop) if self.only is None else self.only[start:stop]
+    def item_at(self, place: int) -> int:
+        """The item at a place of a chunk."""
+        return place if self.only is None else self.only[place]
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _mapped(job: Path, described: dict[str, Any] | None) -> Mapped | None:
         items=_here(job, described["items"]),
         only=described.get("only"),
         chunks=[(int(start), int(stop)) for start, stop in described["chunks"]],
+        budget=described["budget"],
         allow_failures=bool(described["allow_failures"]),
         surely=list(described["surely"]),
     )

@@ -20,6 +20,7 @@ from ganga_kernel.broker import backends
 from ganga_kernel.broker import lease as leases
 from ganga_kernel.broker.again import repeated
 from ganga_kernel.broker.attaching import REFUSED, attaches
+from ganga_kernel.broker.dividing import handed_on
 from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
 from ganga_kernel.broker.store import Store
@@ -218,9 +219,9 @@ def test_a_cell_s_own_progress_counts_from_its_first_word_and_anew_with_each_sta
     now = task()
     for at, done in ((10.0, 5), (20.0, 10)):
         now |= on_event(now, {"event": "progress", "done": done, "total": 20, "time": at}, nowhere)
-    job = {**new_job("p"), "id": 1, "map": None, "native": None, "ganga_id": 1, "created": 0.0,
-           "submitted": 0.0, "delivered": 0, "failures": [], "first": None, "limits": {},
-           "tasks": [now]}  # fmt: skip
+    job = {**new_job("p"), "id": 1, "map": None, "native": None, "clusters": [],
+           "ganga_id": 1, "created": 0.0, "submitted": 0.0, "delivered": 0, "failures": [], "first": None,
+           "limits": {}, "tasks": [now]}  # fmt: skip
     assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 1, "finish": 40.0}
     now["state"] = "failed"
     assert summary(job)["progress"] == {"done": 10, "total": 20, "running": 0, "finish": None}
@@ -233,7 +234,9 @@ def test_a_cell_s_own_progress_counts_from_its_first_word_and_anew_with_each_sta
 
 def map_job(allow_failures: bool = False, **values: Any) -> dict[str, Any]:
     """A map of five items in two tasks, as a client submits it."""
-    mapped = {"only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "allow_failures": allow_failures}
+    mapped = {
+        "only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "budget": None, "allow_failures": allow_failures
+    }  # fmt: skip
     return {**new_job("m"), "map": mapped, **values}
 
 
@@ -251,8 +254,8 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
     assert running["progress"] is None
     for failures, failed in (([1], False), ([], True)):
         with pytest.raises(BackendError, match="has not ended"):
-            repeated(store.job(number) or {}, failures, failed, {}, slots=2)
-    assert repeated(store.job(number) or {}, [1], True, {}, slots=2)["map"]["only"] == [1]
+            repeated(store.job(number) or {}, failures, failed, {}, slots=2, seconds=30)
+    assert repeated(store.job(number) or {}, [1], True, {}, slots=2, seconds=30)["map"]["only"] == [1]
     store.change_task(number, 0, started=10.0, progress={"at": 25.0})
     store.change_task(number, 1, state="running", items_done=1, started=12.0, progress={"at": 17.0})
     counted = {"done": 4, "total": 5, "running": 1, "finish": 25.0}
@@ -265,14 +268,14 @@ def test_a_map_s_summary(tmp_path: Path, allowed: bool, state: str) -> None:
         "total": 5, "done": 2, "failed": 3, "failures": [{"item": 1, "ename": "E", "evalue": "e"}],
         "lost": [{"items": "3 to 4", "state": "lost", "why": "It crashed."}], "of": 5,
     }  # fmt: skip
-    again = repeated(job, store.failed_items(number), True, {"memory": 7}, slots=2)
+    again = repeated(job, store.failed_items(number), True, {"memory": 7}, slots=2, seconds=30)
     assert (again["map"]["only"], again["map"]["chunks"], again["tasks"]) == ([1, 3, 4], [[0, 1], [1, 3]], 2)
     assert again["resources"] == {**job["resources"], "memory": 7} and again["replaces"] == job["token"]
     if allowed:
         with pytest.raises(BackendError, match=f"Job {number} is done"):
-            repeated(job, [], False, {}, slots=2)
+            repeated(job, [], False, {}, slots=2, seconds=30)
     else:
-        assert repeated(job, [], False, {}, slots=2)["map"]["only"] is None
+        assert repeated(job, [], False, {}, slots=2, seconds=30)["map"]["only"] is None
     assert [one["result"] for one in results(job)] == [result, None]
     assert (results(job)[1]["ename"], results(job)[1]["evalue"]) == ("JobLost", "It crashed.")
     said = error_of(told)
@@ -286,7 +289,7 @@ def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, a
     store = Store(tmp_path / "jobs.sqlite")
     first = store.add(map_job(allowed))
     store.add_failures(first, 0, [(1, {"ename": "E", "evalue": "e"})])
-    again = repeated(store.job(first) or {}, [1], True, {}, slots=2)
+    again = repeated(store.job(first) or {}, [1], True, {}, slots=2, seconds=30)
     second = store.add({**again, "token": "second", "folder": "", "execution_count": 2})
     assert store.repeats("m") == [second] and store.repeats("second") == []
     result = {"file": "0.result", "size": 5, "signature": "s", "ended": 9.0}
@@ -295,7 +298,7 @@ def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, a
     assert (told["state"], told["beside"]) == ("running", first)
     assert f"waits for the others, which job {first} runs" in told["reason"]
     with pytest.raises(BackendError, match="no item has failed"):
-        repeated(store.job(second) or {}, [], True, {}, slots=2)
+        repeated(store.job(second) or {}, [], True, {}, slots=2, seconds=30)
     store.change_task(first, 0, state="failed", result=result)
     store.change_task(first, 1, state="lost")
     job = store.job(second) or {}
@@ -304,9 +307,59 @@ def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, a
     assert failed_since(job) == [3, 4]
     if not allowed:
         assert told["reason"] == f"Items 3 to 4 failed meanwhile: %resubmit {second} --failed runs them."
-    third = repeated(job, [], True, {}, slots=2)
+    third = repeated(job, [], True, {}, slots=2, seconds=30)
     assert third["map"]["only"] == [3, 4] and third["replaces"] == "second"
     store.close()
+
+
+def test_what_a_task_hands_on_becomes_tasks_of_the_size_that_suits(tmp_path: Path) -> None:
+    """Two of ten items in four seconds, with a budget of six: the rest goes in threes."""
+    store = Store(tmp_path / "jobs.sqlite")
+    mapped = {"only": None, "count": 12, "chunks": [[0, 10], [10, 12]], "budget": 6.0, "allow_failures": 0}
+    number = store.add(map_job(folder=str(tmp_path), backend="HTCondor", map=mapped, tasks=2))
+    grown: list[int] = []
+    watching = Watching(store, lambda *_: None, lambda _: None, lambda _: None, lambda *_: None, grown.append)
+    store.change_job(number, clusters=[[7, 0, 2]])
+    store.change_task(number, 0, state="running")
+    watching.add(store.job(number) or {}, [])
+    log = tmp_path / "condor.log"
+    submit = "000 (008.000.000) 2026-11-26 06:00:00 Job submitted from host: <1.2.3.4:9618>\n...\n"
+    execute = "001 (008.001.000) 2026-11-26 06:00:01 Job executing on host: <1.2.3.4:9618>\n...\n"
+    left = {"event": "left", "place": 2, "time": 4.0}
+    events = tmp_path / "0.events"
+    first = [line(1, 0, event="start", host="wn", time=0.0), line(1, 1, **item(0)), line(1, 2, **left)]
+    events.write_bytes(b"".join(first))
+    log.write_text(submit + execute)  # of a cluster that the broker doesn't know yet
+    watching.look()
+    job = store.job(number) or {}
+    assert job["map"]["chunks"] == [[0, 2], [10, 12], [2, 4], [4, 7], [7, 10]] and grown == [number]
+    assert [task["state"] for task in job["tasks"]] == ["running", "accepted", "queued", "queued", "queued"]
+    assert job["log_offset"] == 0 and summary(job)["items"]["total"] == 12
+    watching.sent(number, [[7, 0, 2], [8, 2, 5]])
+    watching.look()
+    states = [task["state"] for task in (store.job(number) or {})["tasks"]]
+    assert states == ["running", "accepted", "queued", "running", "queued"]
+    # Started anew, it doesn't know yet that others have these items: what it tells of them doesn't count.
+    again = [line(2, 0, event="start", host="wn", time=9.0), *(line(2, n + 1, **item(n)) for n in range(4))]
+    events.write_bytes(b"".join([*again, line(2, 5, **{**left, "place": 4, "time": 12.0})]))
+    watching.look()
+    job = store.job(number) or {}
+    assert job["map"]["chunks"][0] == [0, 2] and len(job["tasks"]) == 5
+    assert job["tasks"][0]["items_done"] == 2
+    result = {"file": "r", "size": 1, "signature": "s", "ended": 9.0}
+    job["tasks"] = [{**task, "state": "done", "result": result} for task in job["tasks"]]
+    assert [one["last"] for one in results(job)] == [1, 3, 6, 9, 11]
+    store.close()
+
+
+@given(st.integers(2, 500), st.integers(1, 499), st.floats(0, 1e4), st.floats(0.1, 1e3), st.integers(-5, 50))
+def test_all_that_is_handed_on_is_in_a_chunk(
+    stop: int, begun: int, took: float, budget: float, room: int
+) -> None:
+    place = min(begun, stop - 1)
+    found = handed_on([0, stop], place, took, budget, room)
+    assert [number for start, end in found for number in range(start, end)] == list(range(place, stop))
+    assert len(found) <= max(1, room)
 
 
 def test_outputs_of_items_come_with_the_failed_ones_first(tmp_path: Path) -> None:
@@ -341,7 +394,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
         )
     (tmp_path / "0.result").write_bytes(b"12345")
     over: list[dict[str, Any]] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None)
+    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None, lambda _: None)
     job = store.job(number)
     assert job is not None
     watching.add(job, ["completed"] * 2)
@@ -362,7 +415,12 @@ def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: P
     number = store.add({**new_job("t"), "tasks": 1, "backend": "HTCondor", "folder": str(tmp_path)})
     stopped: list[int] = []
     watching = Watching(
-        store, lambda *_: None, lambda _: None, lambda _: None, lambda _, task: stopped.append(task["task"])
+        store,
+        lambda *_: None,
+        lambda _: None,
+        lambda _: None,
+        lambda _, task: stopped.append(task["task"]),
+        lambda _: None,
     )
     watching.add(store.job(number) or {}, [])
     (tmp_path / "0.result").write_bytes(b"12345")
@@ -403,16 +461,16 @@ _REMOVED = """\
 
 def test_tasks_that_never_came_into_the_queue_end_with_their_cluster(tmp_path: Path) -> None:
     (tmp_path / "condor.log").write_text(_REMOVED)
-    seen = CondorWatcher(tmp_path, 0, 1, tasks=5).poll()
+    seen = CondorWatcher(tmp_path, 0, 1, [[7, 0, 5]]).poll()
     assert [(one.task, one.state) for one in seen] == [(task, "ended") for task in range(5)]
-    later = CondorWatcher(tmp_path, _REMOVED.index("036"), 1, tasks=5)  # as after a restart of the broker
+    later = CondorWatcher(tmp_path, _REMOVED.index("036"), 1, [[7, 0, 5]])  # as after a restart of the broker
     assert [one.task for one in later.poll()] == [2, 3, 4]
     assert later.poll() == []
 
 
 def test_a_task_in_htcondor_s_queue_is_not_looked_at_before_it_starts(tmp_path: Path) -> None:
     rows = [{"task": n, "state": "queued", "backend_ended": 0} for n in range(3)]
-    watched = Watched({"id": 1, "tasks": rows}, CondorWatcher(tmp_path, 0, 1, 3), [], [])
+    watched = Watched({"id": 1, "tasks": rows}, CondorWatcher(tmp_path, 0, 1, [[7, 0, 3]]), [], [])
     for row in rows:
         watched.note(row)
     assert watched.streams_due() == set() and not watched.is_over()
@@ -451,7 +509,7 @@ def test_local_tasks_are_watched_one_by_one(tmp_path: Path) -> None:
     wrappers[1].kill()
     wrappers[1].wait()
     assert [(seen.task, seen.exit_code) for seen in watcher.poll()] == [(1, None)]
-    backends.remove("Local", native)
+    backends.remove({"backend": "Local", "native": native})
     wrappers[0].wait()
     with (outputs[0] / "__jobstatus__").open("a") as file:
         file.write("EXITCODE: 3\n")
@@ -550,7 +608,7 @@ def test_a_local_job_whose_broker_died_at_the_wrong_moment_is_found_and_ended(tm
     assert native is not None
     watcher = LocalWatcher(native)
     assert watcher.poll() == []
-    backends.remove("Local", native)
+    backends.remove({"backend": "Local", "native": native})
     process.wait()
     assert [seen.state for seen in watcher.poll()] == ["ended"]
 

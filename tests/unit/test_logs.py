@@ -13,8 +13,8 @@ TASK: dict[str, Any] = {
                {"function": "f", "line": 2, "names": {"y": "[1, 2]"}}],
 }  # fmt: skip
 FOUND: dict[str, Any] = {
-    "job": {"id": 3, "backend": "HTCondor", "native": "17", "state": "failed", "folder": "/spool/jobs/t",
-            "tasks": 1},
+    "job": {"id": 3, "backend": "HTCondor", "native": "17", "clusters": ["17"], "state": "failed",
+            "folder": "/spool/jobs/t", "tasks": 1},
     "used": [], "tasks": [TASK], "more": 0,
     "log": "/spool/jobs/t/condor.log", "log_tail": "005 (017.000.000)\n...",
 }  # fmt: skip

@@ -70,8 +70,9 @@ def test_a_map_is_no_default() -> None:
 
 
 def test_the_options_are_spelt_as_one_types_them() -> None:
-    line = "--map 'x=[1, 2]' --map a,b=c --chunk 2 --allow-failures --seed 1"
-    assert from_line(from_line(line).describe()) == from_line(line)
+    for size in ("2", "auto"):
+        line = f"--map 'x=[1, 2]' --map a,b=c --chunk {size} --allow-failures --seed 1"
+        assert from_line(from_line(line).describe()) == from_line(line)
 
 
 @given(st.integers(1, 5000), st.integers(1, 600), st.integers(1, 50))
@@ -85,14 +86,17 @@ def test_every_item_is_in_one_task_and_tasks_are_of_one_size(count: int, most: i
 
 
 def test_tasks_on_each_backend() -> None:
-    assert chunks(10, *maps.limits("Local", 4, None)) == [[0, 2], [2, 5], [5, 7], [7, 10]]
-    assert len(chunks(10, *maps.limits("Local", 4, 1))) == 4
-    assert len(chunks(10, *maps.limits("Local", 4, 5))) == 2
-    assert len(chunks(10, *maps.limits("Slurm", 4, None))) == 4
-    assert len(chunks(10, *maps.limits("Slurm", 4, 1))) == 10
-    assert len(chunks(400, *maps.limits("HTCondor", 4, None))) == 400
-    assert len(chunks(2000, *maps.limits("HTCondor", 4, None))) == 500
-    assert len(chunks(2000, *maps.limits("HTCondor", 4, 1))) == 2000
+    def tasks(count: int, backend: str, chunk: int | None) -> int:
+        found = maps.divided(count, backend, 4, chunk, 30)
+        assert found["budget"] is None
+        return len(found["chunks"])
+
+    assert maps.divided(10, "Local", 4, None, 30)["chunks"] == [[0, 2], [2, 5], [5, 7], [7, 10]]
+    assert [tasks(10, "Local", chunk) for chunk in (1, 5, maps.AUTO)] == [4, 2, 4]
+    assert [tasks(10, "Slurm", chunk) for chunk in (1, None)] == [10, 4]
+    assert tasks(2000, "HTCondor", 1) == 2000 and tasks(20_000, "HTCondor", 1) == maps.MOST_TASKS
+    for chunk in (None, maps.AUTO):
+        assert maps.divided(2000, "HTCondor", 4, chunk, 30) == {"chunks": [[0, 2000]], "budget": 30}
 
 
 def test_numbers_as_a_person_writes_them() -> None:

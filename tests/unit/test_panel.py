@@ -17,7 +17,8 @@ from ganga_kernel.states import STATES, State, ended
 def job(state: str = "running", **values: Any) -> dict[str, Any]:
     """A job's summary."""
     return {
-        "id": 3, "state": state, "backend": "HTCondor", "native": "17", "ganga_id": 2, "host": "wn7",
+        "id": 3, "state": state, "backend": "HTCondor", "native": "17", "clusters": ["17"], "ganga_id": 2,
+        "host": "wn7",
         "attempt": 1, "created": 1e9, "started": 1e9 + 60, "ended": 1e9 + 80 if ended(state) else None,
         "reason": "", "notes": [], "usage": None, "label": "x = 1", "execution_count": 5,
         "tasks": 1, "items": None, "progress": None, "limits": {}, **values,
@@ -68,7 +69,9 @@ class _Tags(html.parser.HTMLParser):
 def test_nothing_that_comes_from_outside_is_html(text: str, state: str) -> None:
     evil = f"<script>alert({text})</script><b id=x>"
     found = panel.as_html(
-        job(state, reason=evil, host=evil, native=evil, notes=[evil], backend=evil), 1e9, [evil]
+        job(state, reason=evil, host=evil, native=evil, clusters=[evil], notes=[evil], backend=evil),
+        1e9,
+        [evil],
     )
     tags = _Tags()
     tags.feed(found)

@@ -15,7 +15,8 @@ from ganga_kernel.payload import items, sealed, unpickling
 
 def run_map(
     folder: Path, source: str, rows: list[Any], namespace: dict[str, Any] | None = None, /,
-    names: tuple[str, ...] = ("x",), allow_failures: bool = False, **more: Any,
+    names: tuple[str, ...] = ("x",), allow_failures: bool = False,
+    budget: float | None = None, **more: Any,
 ) -> Result:  # fmt: skip
     """Run a cell for all items but the first, which is in a task of its own."""
     with (folder / "items.pkl").open("wb") as file:
@@ -24,8 +25,8 @@ def run_map(
         )
     mapped = {
         "names": list(names), "items": str(folder / "items.pkl"), "chunks": [[1, len(rows)], [0, 1]],
-        "only": None, "allow_failures": allow_failures,
-        "surely": [],
+        "only": None, "budget": budget,
+        "allow_failures": allow_failures, "surely": [],
     }  # fmt: skip
     return run_cell(folder, source, namespace, map=mapped, **more)
 
@@ -177,12 +178,23 @@ def test_an_item_that_can_t_travel_is_named(tmp_path: Path) -> None:
         items.write(file, dict(EMPTY), ["x"], [(1,), ((i for i in ()),)])
 
 
+def test_a_task_hands_on_what_it_has_not_begun_in_time(tmp_path: Path) -> None:
+    """Its first item waits until it has told so."""
+    waits = (
+        "import threading, time\ny = x\n"
+        "while any(one.name == 'hands items on' for one in threading.enumerate()): time.sleep(0.01)"
+    )
+    result = run_map(tmp_path, waits, list(range(9)), budget=0.3)
+    assert [one["place"] for one in result.events if one["event"] == "left"] == [2]
+    assert [one.item for one in results(result)] == [1]
+
+
 def test_a_task_runs_those_items_that_are_asked_for(tmp_path: Path) -> None:
     with (tmp_path / "items.pkl").open("wb") as file:
         items.write(file, dict(EMPTY), ["x"], [(n,) for n in range(9)])
     mapped = {
         "names": ["x"], "items": str(tmp_path / "items.pkl"), "only": [2, 5, 7], "chunks": [[0, 2], [2, 3]],
-        "allow_failures": False, "surely": [],
+        "budget": None, "allow_failures": False, "surely": [],
     }  # fmt: skip
     result = run_cell(tmp_path, "y = 10 * x", None, map=mapped)
     assert [(one.item, one.values["y"]) for one in results(result)] == [(2, 20), (5, 50)]

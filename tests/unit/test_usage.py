@@ -77,7 +77,15 @@ def test_figures_and_their_table() -> None:
     }  # fmt: skip
     assert found["CPU efficiency"]["most"] == 1.0 and found["queued"]["median"] == 15.0
     assert "disk" not in found and found["memory"]["of"] == 100
-    told = {"id": 3, "backend": "HTCondor", "native": "17", "state": "done", "folder": "/f", "tasks": 100}
+    told = {
+        "id": 3,
+        "backend": "HTCondor",
+        "native": "17",
+        "clusters": ["17"],
+        "state": "done",
+        "folder": "/f",
+        "tasks": 100,
+    }
     text = as_text(
         {"job": told, "used": figures(job), "tasks": [], "more": 100, "log": "", "log_tail": ""}, False
     )
@@ -90,7 +98,15 @@ def test_figures_and_their_table() -> None:
 
 def test_a_job_of_one_task_has_one_column() -> None:
     job = {"tasks": [task()], "resources": {}, "submitted": None, "created": 1.0}
-    told = {"id": 3, "backend": "Local", "native": "", "state": "done", "folder": "/f", "tasks": 1}
+    told = {
+        "id": 3,
+        "backend": "Local",
+        "native": "",
+        "clusters": [],
+        "state": "done",
+        "folder": "/f",
+        "tasks": 1,
+    }
     text = as_text(
         {"job": told, "used": figures(job), "tasks": [], "more": 0, "log": "", "log_tail": ""}, False
     )
