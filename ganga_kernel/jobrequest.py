@@ -120,6 +120,7 @@ def _map(captured: dict[str, Any], chosen: Options) -> dict[str, Any] | None:
         "only": None,
         "surely": captured["surely"],
         "allow_failures": bool(chosen.allow_failures),
+        "rehearse": bool(chosen.rehearse),
     }
 
 

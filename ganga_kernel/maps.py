@@ -176,6 +176,22 @@ def check_merges(merges: tuple[Merge, ...], maps: tuple[Map, ...] | None) -> Non
         )
 
 
+def check_rehearsal(rehearse: bool | None, maps: tuple[Map, ...] | None, backend: str) -> None:
+    """See that a rehearsal is of something, and where there is one.
+
+    Raises
+    ------
+    OptionError: it isn't.
+    """
+    if rehearse and not maps:
+        raise OptionError("--rehearse is for a map, and the cell has none.", "Add --map NAME=EXPRESSION.")
+    if rehearse and backend != "HTCondor":
+        raise OptionError(
+            f"--rehearse is for HTCondor, and the cell's backend is {backend}.",
+            "Leave it out, or add --backend HTCondor.",
+        )
+
+
 def check_bound(merges: tuple[Merge, ...], binds: list[str]) -> None:
     """See that a cell binds the names whose values are to be merged.
 
@@ -227,6 +243,12 @@ def items_of(described: Mapping[str, Any], task: int) -> Sequence[int]:
     start, stop = described["chunks"][task]
     only = described["only"]
     return range(start, stop) if only is None else only[start:stop]
+
+
+def rehearsed(described: Mapping[str, Any], slots: int) -> list[list[int]]:
+    """The chunks of a map whose first item runs alone first, the others as many as there are slots."""
+    rest = total(described) - 1
+    return [[0, 1], *([start + 1, stop + 1] for start, stop in (chunks(rest, slots, 1) if rest else ()))]
 
 
 def total(described: Mapping[str, Any]) -> int:

@@ -346,6 +346,7 @@ class Notebook:
         chosen = options.from_mapping(cell.tags, "the cell's tags").over(chosen)
         chosen = options.from_line(cell.line).over(chosen)
         maps.check_merges(chosen.merge or (), chosen.map)
+        maps.check_rehearsal(chosen.rehearse, chosen.map, chosen.backend or DEFAULT_BACKEND)
         return chosen
 
     def _all_defaults(self) -> Options:

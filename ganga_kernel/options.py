@@ -45,6 +45,7 @@ class Options:
     map: the cell runs once for each item
     merge: names of a map whose values become one, by a function of two of them
     chunk: items that a task runs, one after the other; `maps.AUTO`: as many as suit
+    rehearse: the first task of a map runs alone, and what it used says what the others are asked for with
     allow_failures: a failed item's exception stands in the place of its values
     seed: what random numbers begin with
     cache: results of a job that this cell started before are taken, also if they were delivered already
@@ -68,6 +69,7 @@ class Options:
     map: tuple[Map, ...] | None = None
     merge: tuple[Merge, ...] | None = None
     chunk: int | None = None
+    rehearse: bool | None = None
     allow_failures: bool | None = None
     seed: int | None = None
     cache: bool | None = None
@@ -194,6 +196,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
     "merge": (maps.parse_merge, "one value in place of a list, e.g. total=max, or total=+ to add up"),
     "chunk": (chunk, "items of a map that one task runs; auto: as many as suit"),
+    "rehearse": (flag, "the first task of a map runs alone first, and tells what the others need"),
     "allow-failures": (flag, "a failed item's exception stands in the place of its values"),
     "seed": (number, "what random numbers begin with, in each item of a map"),
     "cache": (flag, "take the results that the same cell with the same inputs had before"),

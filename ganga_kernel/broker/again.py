@@ -60,5 +60,5 @@ def repeated(
 
 
 def _mapped(job: dict[str, Any], only: list[int] | None, slots: int, seconds: float) -> dict[str, Any]:
-    described = {**job["map"], "only": only}
+    described = {**job["map"], "only": only, "rehearse": False}
     return {**described, **maps.divided(maps.total(described), job["backend"], slots, None, seconds)}

@@ -147,12 +147,15 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
     numbered = {**job, "id": "N", "tasks": [{}] * job["tasks"]}
     fields, commands = prepare(job["backend"], numbered, spool)
     files = [str(path) for path in _files(Path(job["folder"]), spool)]
+    called = "Submit description"
     if job["backend"] == "HTCondor":
         files = fields["input_files"]
+        if job["map"] and job["map"]["rehearse"]:
+            fields["items"] = fields["items"][:1]
+            called = "Submit description of the first task"
         lines, rows = _submitted(fields, commands)
         lines = late(lines, len(rows), max_idle)
         shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
-        called = "Submit description"
     else:
         shown = [shlex.join(command) for command in commands]
         called = "Commands" if len(commands) > 1 else "Command"

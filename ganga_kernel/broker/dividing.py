@@ -32,8 +32,10 @@ class Slots:
         Where nobody can tell the slots, or none matches yet, there are as many as seldom do harm.
         """
         slots = await self._matching(backends.asked_of_a_slot(job["resources"])) or _FIRST
-        count = maps.total(job["map"])
-        return {**job["map"], "chunks": maps.chunks(count, min(slots, _FIRST), 1)}
+        tasks = min(slots, _FIRST)
+        if job["map"]["rehearse"]:
+            return {**job["map"], "chunks": maps.rehearsed(job["map"], tasks)}
+        return {**job["map"], "chunks": maps.chunks(maps.total(job["map"]), tasks, 1)}
 
     async def _matching(self, asked: dict[str, Any]) -> int:
         which, now = json.dumps(asked), time.monotonic()

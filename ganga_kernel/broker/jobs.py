@@ -19,7 +19,7 @@ from ..errors import BackendError, BrokerError, GangaKernelError, ScheddUnreacha
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
-from . import again, backends, clusters, dependencies, progress
+from . import again, backends, clusters, dependencies, progress, rehearsing
 from .attaching import attaches
 from .dividing import Slots
 from .idling import LOOK, Idling
@@ -453,6 +453,8 @@ class Jobs:
         fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
         if job["backend"] == "HTCondor":
             fields["max_idle"] = self._settings.max_idle
+        if rehearsing.is_on(job):
+            fields["items"] = fields["items"][:1]
         return fields, commands
 
     async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
@@ -471,6 +473,8 @@ class Jobs:
             fresh = self._store.job(job["id"])
             assert fresh is not None
             await self._begin_to_watch(fresh)
+            if rehearsing.is_on(fresh):
+                self._send_rest(job["id"])
             self._changed(job["id"])
             if fresh["kill_asked"]:
                 await self.kill(job["id"])
@@ -507,7 +511,7 @@ class Jobs:
 
     def _note_in_queue(self, job: dict[str, Any], **columns: Any) -> None:
         if job["backend"] == "HTCondor":
-            columns["clusters"] = [[int(columns["native"]), 0, len(job["tasks"])]]
+            columns["clusters"] = [[int(columns["native"]), 0, _at_first(job)]]
         self._store.change_job(job["id"], submitted=time.time(), **columns)
 
     # ------------------------------------------------------------------ items that tasks handed on
@@ -529,6 +533,11 @@ class Jobs:
             if job["kill_asked"]:
                 self._watching.not_sent(number, _unstarted("killed", ""))
                 return
+            if rehearsing.waits(job):
+                continue
+            if rehearsing.failed(job):
+                self._watching.not_sent(number, _unstarted("skipped", rehearsing.sentence(job)))
+                return
             try:
                 await self._send_further(job)
             except ScheddUnreachable as error:
@@ -538,6 +547,12 @@ class Jobs:
                 log.exception("job %s", number)
                 self._watching.not_sent(number, _unstarted("refused", _said(error)))
                 return
+
+    def _ask_as_learnt(self, job: dict[str, Any]) -> None:
+        """What a map's first task used says what the others are asked for with."""
+        job["resources"] |= rehearsing.learnt(job)
+        self._store.change_job(job["id"], resources=job["resources"])
+        self._watching.asked_for(job["id"], job["resources"])
 
     async def _send_further(self, job: dict[str, Any]) -> None:
         """Submit one further cluster, of all tasks that HTCondor doesn't have yet.
@@ -551,6 +566,8 @@ class Jobs:
         if cluster is None:
             job["sending"] = len(job["tasks"])
             self._store.change_job(job["id"], sending=job["sending"])
+            if rehearsing.is_on(job) and first == 1:
+                self._ask_as_learnt(job)
             await asyncio.to_thread(spool.set_chunks, Path(job["folder"]), job["map"]["chunks"])
             description = await asyncio.to_thread(
                 backends.further, job, first, self._settings.spool, self._settings.max_idle
@@ -621,6 +638,11 @@ class Jobs:
     def _from_ganga(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status; called in its thread."""
         self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, task, status)
+
+
+def _at_first(job: dict[str, Any]) -> int:
+    """How many tasks of a job HTCondor gets at first."""
+    return 1 if rehearsing.is_on(job) else len(job["tasks"])
 
 
 def _is_to_be_divided(job: dict[str, Any]) -> bool:

@@ -58,6 +58,11 @@ def whole(task: dict[str, Any]) -> Changes:
     return {"state": "failed" if task["error"] else "done", "ended": task["result"]["ended"]}
 
 
+def delivers(task: dict[str, Any]) -> bool:
+    """Whether a task has ended and its result is here."""
+    return task["result"] is not None and task["state"] in ("done", "failed")
+
+
 def arrived(result: dict[str, Any] | None, result_size: Callable[[str], int]) -> bool:
     """Whether a result's file is whole."""
     return result is not None and result_size(result["file"]) == result["size"]

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 9
+_VERSION = 10
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (

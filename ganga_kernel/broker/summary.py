@@ -7,7 +7,8 @@ from typing import Any
 from .. import maps
 from ..condor import limits
 from ..states import STATES, ended
-from . import clusters, eta, retries, usage
+from . import clusters, eta, rehearsing, retries, usage
+from .progress import delivers
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
@@ -119,7 +120,7 @@ def summary(job: dict[str, Any]) -> dict[str, Any]:
         "result": shown["result"],
         "usage": usage.used(tasks, job["resources"]),
         "limits": limits.standing(job["limits"], job["resources"], tasks),
-        "notes": [*shown["notes"], *retries.sentences(tasks), *_proposal(job, state)],
+        "notes": [*shown["notes"], *_rehearsal(job), *retries.sentences(tasks), *_proposal(job, state)],
         "tasks": len(tasks),
         "started": min(started) if started else None,
         "ended": max(ends) if all(ends) else None,
@@ -152,11 +153,6 @@ def _is_enough(job: dict[str, Any], tasks: list[dict[str, Any]]) -> bool:
     """Whether a job whose failures are allowed has ended with something to deliver."""
     allowed = bool(job["map"]) and job["map"]["allow_failures"] and not job["kill_asked"]
     return allowed and all(ended(task["state"]) for task in tasks) and any(map(delivers, tasks))
-
-
-def delivers(task: dict[str, Any]) -> bool:
-    """Whether a task has ended and its result is here."""
-    return task["result"] is not None and task["state"] in ("done", "failed")
 
 
 def _why(task: dict[str, Any]) -> str:
@@ -219,6 +215,11 @@ def _items_progress(job: dict[str, Any], tasks: list[dict[str, Any]], state: str
             waiting.append(last - first)
     total = maps.total(job["map"])
     return {"done": done, "total": total, "running": running, "finish": eta.of_items(parts, waiting)}
+
+
+def _rehearsal(job: dict[str, Any]) -> list[str]:
+    said = rehearsing.sentence(job)
+    return [said] if said else []
 
 
 def _proposal(job: dict[str, Any], state: str) -> list[str]:

@@ -125,3 +125,26 @@ def test_what_failed_of_all_clusters_runs_again(kernel: Kernel, gate: Gate, tmp_
     again = kernel.run(f"%resubmit {cell.job} --failed")
     kernel.until_panel(again, "done")
     assert kernel.run("y").value == "[0, 1, 2, 3, 4, 5]"
+
+
+def test_the_first_item_rehearses_for_the_others(kernel: Kernel, gate: Gate, ran: Path, pool: Pool) -> None:
+    code = f"open({str(ran)!r}, 'a').write(f'{{x}} ')\n{gate.code}y = x * x"
+    cell = kernel.run(f"%%batch --rehearse --map x=range(6)\n{code}")
+    kernel.until_panel(cell, "running")
+    until(ran.exists)
+    assert "Item 0 first, alone (--rehearse)" in cell.panel and "6 tasks" in cell.panel
+    (first,) = clusters(kernel, pool, ran)
+    assert pool.run("condor_q", first, "-af", "ProcId").split() == ["0"]
+    gate.open()
+    assert delivered(kernel, cell, ran) == dict.fromkeys(range(6), 1)
+    assert "Item 0, alone first, took" in cell.panel and "asked for with 200 MB" in cell.panel
+    asked = ("condor_history", "-limit", "5", "-af", "RequestMemory")
+    assert set(pool.run(*asked).split()) == {"200"}
+
+
+def test_when_the_rehearsal_fails_the_others_stay_at_home(kernel: Kernel, ran: Path) -> None:
+    code = f"open({str(ran)!r}, 'a').write(f'{{x}} ')\n1 / x\nz = x"
+    cell = kernel.run(f"%%batch --rehearse --map x=range(4)\n{code}")
+    kernel.until_panel(cell, "failed")
+    assert ran.read_text() == "0 " and "so the others were not submitted" in cell.panel
+    assert "ZeroDivisionError" in kernel.run("z").error

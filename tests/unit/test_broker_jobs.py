@@ -107,7 +107,14 @@ def test_a_map_whose_failures_are_allowed_is_attached_to_though_a_task_was_lost(
     monkeypatch.setattr(backends, "check", lambda *_: None)
     (tmp_path / "job.json").write_text("{}")
     (tmp_path / "0.result").write_text("result")
-    mapped = {"only": None, "count": 2, "chunks": [[0, 1], [1, 2]], "budget": None, "allow_failures": True}
+    mapped = {
+        "only": None,
+        "count": 2,
+        "chunks": [[0, 1], [1, 2]],
+        "budget": None,
+        "rehearse": False,
+        "allow_failures": True,
+    }
     job = {**new_job("first"), "folder": str(tmp_path), "map": mapped, "fingerprints": ["same"]}
 
     async def attached(store: Store, token: str) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganga_kernel.broker import backends
+from ganga_kernel.broker import backends, rehearsing
 from ganga_kernel.broker import lease as leases
 from ganga_kernel.broker.again import repeated
 from ganga_kernel.broker.attaching import REFUSED, attaches
@@ -235,7 +235,8 @@ def test_a_cell_s_own_progress_counts_from_its_first_word_and_anew_with_each_sta
 def map_job(allow_failures: bool = False, **values: Any) -> dict[str, Any]:
     """A map of five items in two tasks, as a client submits it."""
     mapped = {
-        "only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "budget": None, "allow_failures": allow_failures
+        "only": None, "count": 5, "chunks": [[0, 3], [3, 5]], "budget": None, "rehearse": False,
+        "allow_failures": allow_failures,
     }  # fmt: skip
     return {**new_job("m"), "map": mapped, **values}
 
@@ -315,7 +316,14 @@ def test_failed_items_that_run_beside_the_others_end_with_them(tmp_path: Path, a
 def test_what_a_task_hands_on_becomes_tasks_of_the_size_that_suits(tmp_path: Path) -> None:
     """Two of ten items in four seconds, with a budget of six: the rest goes in threes."""
     store = Store(tmp_path / "jobs.sqlite")
-    mapped = {"only": None, "count": 12, "chunks": [[0, 10], [10, 12]], "budget": 6.0, "allow_failures": 0}
+    mapped = {
+        "only": None,
+        "count": 12,
+        "chunks": [[0, 10], [10, 12]],
+        "budget": 6.0,
+        "rehearse": False,
+        "allow_failures": 0,
+    }
     number = store.add(map_job(folder=str(tmp_path), backend="HTCondor", map=mapped, tasks=2))
     grown: list[int] = []
     watching = Watching(store, lambda *_: None, lambda _: None, lambda _: None, lambda *_: None, grown.append)
@@ -362,6 +370,37 @@ def test_all_that_is_handed_on_is_in_a_chunk(
     assert len(found) <= max(1, room)
 
 
+def test_a_rehearsal_tells_what_the_others_need() -> None:
+    mapped = {
+        "only": None,
+        "count": 9,
+        "chunks": [[0, 1], [1, 5], [5, 9]],
+        "rehearse": True,
+        "allow_failures": 0,
+    }
+    first = {"state": "running", "usage": {"wall": 12.0, "memory": 300 * 2**20}}
+    job: dict[str, Any] = {"map": mapped, "tasks": [first, {}, {}], "resources": {}}
+    assert rehearsing.waits(job) and not rehearsing.failed(job)
+    assert rehearsing.sentence(job).startswith("Item 0 first, alone (--rehearse)")
+    first["state"] = "done"
+    assert not rehearsing.waits(job) and not rehearsing.failed(job)
+    assert rehearsing.learnt(job) == {"memory": 400 * 2**20}
+    job["resources"] = {"memory": 2**30}
+    assert rehearsing.learnt(job) == {}
+    assert rehearsing.sentence(job) == (
+        "Item 0, alone first, took 12 s and 300 MB of memory. The others were asked for with 1 GB."
+    )
+    for state, failed, allowed, fails in [
+        ("failed", "r", 0, True), ("failed", "r", 1, False), ("lost", None, 1, True),
+        ("killed", None, 0, True),
+    ]:  # fmt: skip
+        first |= {"state": state, "result": failed}
+        mapped["allow_failures"] = allowed
+        assert rehearsing.failed(job) is fails
+    job["tasks"] = [first]
+    assert not rehearsing.is_on(job) and rehearsing.sentence(job) == ""
+
+
 def test_outputs_of_items_come_with_the_failed_ones_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "jobs.sqlite")
     number = store.add(map_job())
@@ -384,7 +423,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
             folder=str(tmp_path),
             backend="Slurm",
             tasks=200,
-            map={"only": None, "count": 200, "chunks": chunks, "allow_failures": 0},
+            map={"only": None, "count": 200, "chunks": chunks, "rehearse": False, "allow_failures": 0},
         )
     )
     for n in range(200):

@@ -99,6 +99,17 @@ def test_tasks_on_each_backend() -> None:
         assert maps.divided(2000, "HTCondor", 4, chunk, 30) == {"chunks": [[0, 2000]], "budget": 30}
 
 
+def test_a_rehearsal_is_of_a_map_on_htcondor() -> None:
+    some = (maps.Map(("x",), "range(9)"),)
+    maps.check_rehearsal(True, some, "HTCondor")
+    maps.check_rehearsal(None, None, "Local")
+    for mapped, backend, said in [(None, "HTCondor", "for a map"), (some, "Local", "for HTCondor")]:
+        with pytest.raises(OptionError, match=said):
+            maps.check_rehearsal(True, mapped, backend)
+    assert maps.rehearsed({"only": None, "count": 5}, 2) == [[0, 1], [1, 3], [3, 5]]
+    assert maps.rehearsed({"only": [7], "count": 5}, 2) == [[0, 1]]
+
+
 def test_numbers_as_a_person_writes_them() -> None:
     assert maps.shown([]) == ""
     assert maps.shown([3]) == "3"

@@ -194,7 +194,7 @@ def test_a_task_runs_those_items_that_are_asked_for(tmp_path: Path) -> None:
         items.write(file, dict(EMPTY), ["x"], [(n,) for n in range(9)])
     mapped = {
         "names": ["x"], "items": str(tmp_path / "items.pkl"), "only": [2, 5, 7], "chunks": [[0, 2], [2, 3]],
-        "budget": None, "allow_failures": False, "surely": [],
+        "budget": None, "rehearse": False, "allow_failures": False, "surely": [],
     }  # fmt: skip
     result = run_cell(tmp_path, "y = 10 * x", None, map=mapped)
     assert [(one.item, one.values["y"]) for one in results(result)] == [(2, 20), (5, 50)]
