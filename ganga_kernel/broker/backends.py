@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..condor import guards
 from ..condor.description import LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
+from ..filesystems import kind_of
 from ..spool import Spool
 from . import clusters
 from .clusters import FURTHER, TOKEN
@@ -81,6 +83,17 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
             f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
             "Leave these options out, or use HTCondor.",
         )
+
+
+def check_site(job: dict[str, Any], allowed: dict[str, Any], spool: Path) -> None:
+    """See that nothing that is known of the site and the spool's disk is in a job's way; see `guards.check`.
+
+    Raises
+    ------
+    SubmitRefused: something is.
+    """
+    sent = sum(path.stat().st_size for path in _files(Path(job["folder"]), spool))
+    guards.check(allowed, kind_of(spool), job["tasks"], sent)
 
 
 def _commands(resources: dict[str, Any]) -> dict[str, str]:

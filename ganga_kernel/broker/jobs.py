@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import spool
-from ..condor import limits
+from ..condor import guards, limits
 from ..errors import BackendError, BrokerError, GangaKernelError, ScheddUnreachable, UnknownBackend
+from ..filesystems import kind_of
+from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
@@ -122,6 +124,9 @@ class Jobs:
         """
         job["backend"] = backend = await self._backend(job["backend"])
         backends.check_resources(backend, job["resources"])
+        if backend == "HTCondor":
+            site = self._settings
+            await asyncio.to_thread(backends.check_site, job, self._limits(backend), site.spool)
         if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
             return
         await asyncio.to_thread(backends.check, backend)
@@ -434,6 +439,7 @@ class Jobs:
     async def _divide(self, job: dict[str, Any]) -> None:
         """Divide a map's items among the slots that match, as the last thing before it is submitted."""
         described = await self._slots.divide(job)
+        described["most"] = guards.most_tasks(kind_of(self._settings.spool), MOST_TASKS)
         with self._store:
             more = len(described["chunks"]) - len(job["tasks"])
             state = job["tasks"][0]["state"]

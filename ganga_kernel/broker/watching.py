@@ -332,7 +332,7 @@ class Watching:
         chunk = mapped["chunks"][task["task"]]
         if not chunk[0] < place < chunk[1]:  # it had handed them on before
             return
-        room = maps.MOST_TASKS - len(mapped["chunks"])
+        room = mapped["most"] - len(mapped["chunks"])
         more = dividing.handed_on(chunk, place, took, mapped["budget"], room)
         mapped["chunks"][task["task"]] = [chunk[0], place]
         mapped["chunks"] += more

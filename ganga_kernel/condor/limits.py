@@ -26,12 +26,14 @@ class Limits:
     flavour: that of a job which names none, or an unknown one
     restarts: how often a job is started anew before it is removed
     held: seconds after which a job on hold is deleted
+    transfer: bytes of files that a task is sent, at most
     """
 
     flavours: Mapping[str, int] = field(default_factory=dict)
     flavour: str = ""
     restarts: int | None = None
     held: int | None = None
+    transfer: int | None = None
 
 
 #: The limits by the name of the site; see the setting `GangaKernel.site`.
@@ -45,6 +47,7 @@ SITES: dict[str, Limits] = {
         flavour="espresso",
         restarts=10,
         held=_DAY,
+        transfer=2**30,
     ),
 }  # fmt: skip
 

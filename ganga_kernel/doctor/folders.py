@@ -8,11 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from ..broker import lease
 from ..errors import GangaKernelError
+from ..filesystems import AFS_FILES, kind_of
 from ..folders import runtime_folder
 from ..options import spell_size
 from ..settings import CONFIG_FILE, GangaKernel
@@ -23,7 +23,7 @@ _AREA = "Folders"
 _LITTLE = 1 << 30
 #: Kinds of file systems that daemons and locks have trouble with, and what is known of each.
 _TROUBLE = {
-    "afs": "AFS: a folder there holds some 16,000 files at most, and is lost when the login's token ends",
+    "afs": f"AFS: a folder there holds some {AFS_FILES:,} files, and is lost when the login's token ends",
     "eos": "EOS: HTCondor's schedd can't write there, and file locks don't work",
 }
 
@@ -59,17 +59,6 @@ def _folder(what: str, path: Path, setting: str, locks: bool = False) -> Finding
     if free < _LITTLE:
         return Finding(_AREA, WARNING, f"{said} is nearly full.", f"Make space, or: {remedy}")
     return Finding(_AREA, OK, f"{said}.")
-
-
-def kind_of(path: Path) -> str:
-    """The kind of file system that a folder is on: ext4, nfs4, afs, eos, …; "unknown" if the system doesn't
-    tell."""
-    real = path.resolve()
-    mounted = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
-    kind = next((mounted[folder] for folder in (real, *real.parents) if folder in mounted), "unknown")
-    if "eos" in kind or real.is_relative_to("/eos"):
-        return "eos"
-    return "afs" if "afs" in kind or real.is_relative_to("/afs") else kind
 
 
 def _no_locks(folder: Path) -> str:

@@ -69,6 +69,7 @@ def test_the_next_job_is_made_ready_while_ganga_submits_one_and_none_is_refused_
                        "output_folders": lambda *_: [], "close": lambda _: None}.items():  # fmt: skip
         monkeypatch.setattr(GangaSession, name, does)
     monkeypatch.setattr(backends, "check", lambda *_: None)
+    monkeypatch.setattr(backends, "check_site", lambda *_: None)
     monkeypatch.setattr(backends, "prepare", prepare)
     monkeypatch.setattr(backends, "native", lambda *_: "1")
 

@@ -321,6 +321,7 @@ def test_what_a_task_hands_on_becomes_tasks_of_the_size_that_suits(tmp_path: Pat
         "count": 12,
         "chunks": [[0, 10], [10, 12]],
         "budget": 6.0,
+        "most": 99,
         "rehearse": False,
         "allow_failures": 0,
     }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ganga_kernel.doctor import credentials, folders
 from ganga_kernel.doctor.finding import FAILURE, NOTE, OK, WARNING, Finding, as_text, summary
+from ganga_kernel.filesystems import kind_of
 
 
 def token(**claims: object) -> str:
@@ -80,7 +81,7 @@ def test_a_folder_that_can_t_be_made() -> None:
 
 
 def test_kinds_of_file_systems(tmp_path: Path) -> None:
-    assert folders.kind_of(Path("/proc/self")) == "proc"
-    assert folders.kind_of(tmp_path) not in ("", "afs", "eos")
-    assert folders.kind_of(Path("/eos/user/m/me")) == "eos"
-    assert folders.kind_of(Path("/afs/cern.ch/user/m/me")) == "afs"
+    assert kind_of(Path("/proc/self")) == "proc"
+    assert kind_of(tmp_path) not in ("", "afs", "eos")
+    assert kind_of(Path("/eos/user/m/me")) == "eos"
+    assert kind_of(Path("/afs/cern.ch/user/m/me")) == "afs"

@@ -1,0 +1,53 @@
+"""What would fail only after it was submitted is refused before: a site's limits, the spool's disk. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganga_kernel.errors import SubmitRefused
+from ganga_kernel.filesystems import AFS_FILES
+from ganga_kernel.options import spell_size
+
+#: Files that a task leaves in its job's folder at most.
+_FILES = 4
+_ELSEWHERE = "Set c.GangaKernel.spool_dir in ganga_kernel_config.py to a folder that is not on {}."
+
+
+def check(allowed: Mapping[str, Any], kind: str, tasks: int, sent: int) -> None:
+    """See that nothing is known to be in a job's way.
+
+    Parameters
+    ----------
+    allowed: what `limits.of_site` says
+    kind: of file system that the spool is on, see `filesystems.kind_of`
+    tasks: how many the job has; 1 if that isn't known yet
+    sent: bytes of the files that each task gets
+
+    Raises
+    ------
+    SubmitRefused: something is.
+    """
+    if kind == "eos":
+        raise SubmitRefused(
+            "The spool is on EOS, where HTCondor's schedd can't write: no output would come.",
+            _ELSEWHERE.format("EOS"),
+        )
+    if tasks > most_tasks(kind, tasks):
+        raise SubmitRefused(
+            f"The job has {tasks:,} tasks, whose files are more than the {AFS_FILES:,} or so that a folder "
+            "on AFS holds.",
+            f"Put more items into a task with --chunk, or: {_ELSEWHERE.format('AFS')}",
+        )
+    most = allowed.get("transfer")
+    if most is not None and sent > most:
+        raise SubmitRefused(
+            f"Each task would be sent {spell_size(sent, ' ')} of files, and the site allows "
+            f"{spell_size(most, ' ')}.",
+            "Have the cell read large data from where workers see them. %%batch --dry-run lists the files.",
+        )
+
+
+def most_tasks(kind: str, most: int) -> int:
+    """How many tasks a job may have, of `most`, with a spool on such a file system."""
+    return min(most, AFS_FILES // _FILES) if kind == "afs" else most

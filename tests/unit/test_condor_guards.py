@@ -1,0 +1,32 @@
+"""What is refused before it is submitted."""
+
+from __future__ import annotations
+
+import pytest
+
+from ganga_kernel.condor import guards, limits
+from ganga_kernel.errors import SubmitRefused
+from ganga_kernel.maps import MOST_TASKS
+
+CERN = limits.of_site("cern")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tasks", "sent", "said"),
+    [
+        ("eos", 1, 1, "The spool is on EOS"),
+        ("afs", 4001, 1, "4,001 tasks, whose files are more than the 16,000"),
+        ("xfs", 1, 2 * 2**30, "would be sent 2 GB of files, and the site allows 1 GB"),
+    ],
+)
+def test_what_can_t_work_is_refused(kind: str, tasks: int, sent: int, said: str) -> None:
+    with pytest.raises(SubmitRefused, match=said):
+        guards.check(CERN, kind, tasks, sent)
+
+
+def test_what_is_allowed_goes_out() -> None:
+    guards.check(CERN, "afs", 4000, 2**30)
+    guards.check(limits.of_site("generic"), "nfs4", 10_000, 2**40)
+    assert (
+        guards.most_tasks("afs", MOST_TASKS) == 4000 and guards.most_tasks("nfs4", MOST_TASKS) == MOST_TASKS
+    )
