@@ -245,11 +245,12 @@ class Notebook:
         self._defaults = given.over(self._defaults)
         return self._all_defaults().over(Options(backend=DEFAULT_BACKEND)).describe()
 
-    async def kill(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
-        """Kill jobs; returns their summaries."""
-        numbers = list(numbers)
-        self._killed.update(numbers)
-        return [await self._broker.ask("kill", job=number) for number in numbers]
+    async def kill(self, number: int, task: int | None = None) -> dict[str, Any]:
+        """Kill a job, or one task of it; returns the job's summary."""
+        if task is None:
+            self._killed.add(number)
+        job: dict[str, Any] = await self._broker.ask("kill", job=number, task=task)
+        return job
 
     async def wait(self, numbers: list[int], asking: Asking) -> list[dict[str, Any]]:
         """Wait for jobs, all unfinished ones of this notebook if none is named; returns summaries.
@@ -283,7 +284,7 @@ class Notebook:
         else:
             live.copy_panel(asking.parent)
         if not ended(live.job["state"]):
-            controls = Controls(live.job, partial(self.kill, [number]), self._spawn)
+            controls = Controls(live.job, partial(self.kill, number), self._spawn)
             live.watchers.append(controls.update)
             content = {"data": controls.bundle(), "metadata": {}, "transient": {}}
             self._screen.publish("display_data", content, asking.parent)

@@ -284,12 +284,19 @@ def remove(job: dict[str, Any]) -> None:
         kill_processes(job["native"])
 
 
-def remove_task(job: dict[str, Any], task: int) -> None:
-    """Take a task out of HTCondor's queue."""
+def remove_task(job: dict[str, Any], task: int, reason: str) -> bool:
+    """End one task of a job on HTCondor or Local; whether that has it.
+
+    Parameters
+    ----------
+    reason: for HTCondor's log
+    """
+    if job["backend"] == "Local":
+        return bool(kill_processes(job["native"], task))
     from ..condor.schedd import Schedd
 
-    if proc := clusters.proc_of(job["clusters"], task):
-        Schedd().remove(proc, "it has ended")
+    proc = clusters.proc_of(job["clusters"], task)
+    return proc is not None and bool(Schedd().remove(proc, reason))
 
 
 def act(job: dict[str, Any], action: str) -> int:

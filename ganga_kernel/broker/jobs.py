@@ -21,7 +21,7 @@ from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
-from . import again, backends, clusters, dependencies, progress, rehearsing
+from . import again, backends, clusters, dependencies, progress, reading, rehearsing
 from .attaching import attaches
 from .dividing import Slots
 from .idling import LOOK, Idling
@@ -228,9 +228,18 @@ class Jobs:
             await asyncio.to_thread(spool.remove, folder)
             raise
 
-    async def kill(self, number: int) -> dict[str, Any]:
-        """Kill a job; one that has ended is left as it is."""
+    async def kill(self, number: int, task: int | None = None) -> dict[str, Any]:
+        """Kill a job, or one task of it; what has ended is left as it is.
+
+        Raises
+        ------
+        BackendError: there is no such job or task, or that task has ended, or isn't on its backend yet.
+        """
         job = self._store.job(number)
+        if job is not None and task is not None:
+            task = reading.task_of(job, task)
+            if len(job["tasks"]) > 1:
+                return await self._kill_task(job, task)
         if job is None or ended(summary(job)["state"]):
             return self.job(number)
         if ended(job_state(job["tasks"])):  # it waits for the rest of the job whose failed items it ran
@@ -246,6 +255,37 @@ class Jobs:
             if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
                 await asyncio.to_thread(backends.remove, job)
         return self.job(number)
+
+    async def _kill_task(self, job: dict[str, Any], task: int) -> dict[str, Any]:
+        number = job["id"]
+        if ended(state := job["tasks"][task]["state"]):
+            raise BackendError(
+                f"Task {number}.{task} has ended: {state}.", f"%logs {number}.{task} tells more."
+            )
+        self._note_kill(number, task, True)  # before, or its end would be told as a loss
+        found = False
+        try:
+            found = job["handed"] == 2 and await self._end_task(job, task)
+        finally:
+            if not found:
+                self._note_kill(number, task, False)
+        if not found:
+            raise BackendError(
+                f"{job['backend']} doesn't have task {number}.{task} yet.",
+                f"Try again when it runs, or end all of the job: %kill {number}",
+            )
+        return self.job(number)
+
+    def _note_kill(self, number: int, task: int, asked: bool) -> None:
+        self._store.change_task(number, task, kill_asked=int(asked))
+        self._watching.kill_asked(number, task, asked)
+
+    async def _end_task(self, job: dict[str, Any], task: int) -> bool:
+        """End a task on its backend; whether that has it."""
+        if job["backend"] in backends.OURS:
+            return await asyncio.to_thread(backends.remove_task, job, task, "killed in the notebook")
+        await self._in_ganga(partial(self._session.kill, job["ganga_id"], task))
+        return True
 
     async def act(self, number: int, action: str) -> int:
         """Hold or release a job; see `backends.act`.
@@ -611,7 +651,7 @@ class Jobs:
     async def _stop(job: dict[str, Any], task: dict[str, Any]) -> None:
         """The process of a task crashed after the cell's end, and HTCondor doesn't know of that."""
         try:
-            await asyncio.to_thread(backends.remove_task, job, task["task"])
+            await asyncio.to_thread(backends.remove_task, job, task["task"], "it has ended")
         except GangaKernelError as error:
             log.warning("job %s goes on in vain: %s", job["id"], error)
 

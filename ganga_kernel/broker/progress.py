@@ -86,7 +86,8 @@ def on_observation(
     if arrived(task["result"], result_size):
         return {**changes, **whole(task)}
     if kill_asked:
-        return {**changes, "state": "killed", "reason": "", "error": None}
+        reason = "This task was killed on request." if task["kill_asked"] else ""
+        return {**changes, "state": "killed", "reason": reason, "error": None}
     return {**changes, "state": "lost", "reason": lost(task, seen)}
 
 

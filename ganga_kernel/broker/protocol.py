@@ -20,7 +20,7 @@ jobs      limit → the newest jobs, newest first.
 logs      job, task → what is left of its tasks, those that ended badly first: ``tasks``; and the backend's
           log. Of one task, or of an only one, also what its cell wrote.
 read      job, task, what, after → what a task has written since ``after``; see `reading.read`.
-kill      job → the job.
+kill      job, task (null: all of it) → the job.
 act       job, action ("hold", "release") → how many of its tasks it changed.
 change    job, resources → the job, for which these are asked from its next start on.
 delivered job → None. The notebook has the job's results.
@@ -40,7 +40,7 @@ from ..folders import runtime_folder
 from ..settings import GangaKernel
 
 #: Version of the protocol; both sides must have the same.
-PROTOCOL = 8
+PROTOCOL = 9
 
 #: The fields of a submitted job. `after`: the jobs whose names it takes, as the bridge's `capture` says.
 #: `fingerprints`: under which the same cell's job may be known; this one is stored under the first.

@@ -158,7 +158,7 @@ class Server:
         if op == "jobs":
             return [self._jobs.job(number) for number in self._store.newest(request["limit"])]
         if op == "kill":
-            return await self._jobs.kill(request["job"])
+            return await self._jobs.kill(request["job"], request["task"])
         if op == "act":
             return await self._jobs.act(request["job"], request["action"])
         if op == "change":

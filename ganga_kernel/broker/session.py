@@ -179,9 +179,9 @@ class GangaSession:
         job = self._ganga.jobs(number)
         return list(job.subjobs) or [job]
 
-    def kill(self, number: int) -> None:
-        """Kill a Ganga job."""
-        job = self._ganga.jobs(number)
+    def kill(self, number: int, subjob: int | None = None) -> None:
+        """Kill a Ganga job, or one of its subjobs."""
+        job = self._ganga.jobs(number) if subjob is None else self._parts(number)[subjob]
         if job.status not in ("completed", "failed", "killed"):
             job.kill()
 

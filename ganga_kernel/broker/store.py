@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import BrokerUnavailable
 
 #: Version of the schema; to be raised with every change of it.
-_VERSION = 10
+_VERSION = 11
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     items_done INTEGER NOT NULL DEFAULT 0, items_failed INTEGER NOT NULL DEFAULT 0,
     progress TEXT,                          -- how far its cell has got: see eta.py; of items only "at"
     again TEXT NOT NULL DEFAULT '[]',       -- how it came to run again by itself: see retries.py
+    kill_asked INTEGER NOT NULL DEFAULT 0,  -- of it alone
     PRIMARY KEY (job, task)
 );
 CREATE TABLE IF NOT EXISTS items (          -- those that failed; the others are only counted

@@ -130,17 +130,21 @@ def local_processes(found: Iterable[tuple[int, Path]]) -> str:
     return json.dumps([{"pid": pid, "born": _born(pid), "status": str(status)} for pid, status in found])
 
 
-def kill_processes(native: str) -> None:
-    """Kill those of the tasks' processes that still run."""
-    tasks = json.loads(native)
+def kill_processes(native: str, only: int | None = None) -> int:
+    """Kill those of the tasks' processes that still run, or only that of one task; returns how many."""
+    tasks = json.loads(native) if only is None else [json.loads(native)[only]]
+    killed = 0
     for task in tasks:
         if "script" not in task and _alive(task):
             os.kill(task["pid"], signal.SIGKILL)
+            killed += 1
     scripts = {task["script"] for task in tasks if "script" in task}
     for process in psutil.process_iter(["cmdline"]) if scripts else ():
         if scripts.intersection(process.info["cmdline"] or ()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # Ganga makes each the leader of a group
+                killed += 1
+    return killed
 
 
 def _alive(native: dict[str, Any]) -> bool:

@@ -171,10 +171,11 @@ class Watching:
         watched = self._jobs.get(number)
         return watched.job if watched else None
 
-    def kill_asked(self, number: int) -> None:
-        """The user asked for a job's end."""
+    def kill_asked(self, number: int, task: int | None = None, asked: bool = True) -> None:
+        """The user asked for the end of a job, or of one of its tasks; or that can't be done."""
         if number in self._jobs:
-            self._jobs[number].job["kill_asked"] = 1
+            job = self._jobs[number].job
+            (job if task is None else job["tasks"][task])["kill_asked"] = int(asked)
 
     def retried(self, number: int, task: int, problem: str) -> None:
         """A task was released with more memory; or it can't be, for a reason."""
@@ -357,7 +358,7 @@ class Watching:
             task = watched.job["tasks"][one.task]
             if task["backend_ended"]:  # told again, or only of the memory that it had used
                 continue
-            asked = bool(watched.job["kill_asked"])
+            asked = bool(watched.job["kill_asked"] or task["kill_asked"])
             changes = progress.on_observation(task, one, asked, watched.result_size)
             if ended(task["state"]):
                 if retries.is_again(one):

@@ -381,6 +381,20 @@ def test_a_map_that_comes_into_the_queue_by_and_by_runs_each_item_once(
     assert sorted((tmp_path / "ran").read_text().split(), key=int) == [str(i) for i in range(30)]
 
 
+def test_a_task_of_a_map_is_killed_in_the_queue_and_the_others_go_on(
+    kernel: Kernel, gate: Gate, pool: Pool
+) -> None:
+    cell = kernel.run(f"%%batch --map i=range(3) --chunk 1\n{gate.code}\nleft = i")
+    kernel.listen(lambda: "3 tasks run" in cell.panel)
+    kernel.run(f"%kill {cell.job}.1")
+    kernel.listen(lambda: "Items 1: killed. This task was killed on request." in cell.panel)
+    assert pool.run("condor_q", _cluster(cell.panel), "-af", "ProcId").split() == ["0", "2"]
+    gate.open()
+    kernel.until_panel(cell, "killed")
+    kernel.until_panel(kernel.run(f"%resubmit {cell.job} --failed"), "done")
+    assert kernel.run("left").value == "[0, 1, 2]"
+
+
 def test_killing_a_map_ends_what_has_yet_to_come_into_the_queue(
     kernel: Kernel, gate: Gate, pool: Pool
 ) -> None:

@@ -170,6 +170,24 @@ def test_a_kill_ends_all_tasks(kernel: Kernel) -> None:
     assert kernel.run("far").error.startswith("JobKilled")
 
 
+def test_a_task_that_is_killed_takes_only_its_own_items_and_they_can_run_again(
+    kernel: Kernel, gate: Gate
+) -> None:
+    cell = kernel.run(f"%%batch --map x=range(6)\n{gate.code}spared = x")
+    kernel.listen(lambda: "3 tasks run" in cell.panel)
+    assert kernel.run(f"%kill {cell.job}.1").text == f"Task {cell.job}.1: is being killed\n"
+    kernel.listen(lambda: "Items 2 to 3: killed. This task was killed on request." in cell.panel)
+    assert "running" in cell.panel
+    assert f"Task {cell.job}.1 has ended: killed." in kernel.run(f"%kill {cell.job}.1").error
+    assert f"Job {cell.job} has no task 3: its tasks are 0 to 2." in kernel.run(f"%kill {cell.job}.3").error
+    gate.open()
+    kernel.until_panel(cell, "killed")
+    assert "4 of 6 items done, 2 failed" in cell.panel
+    assert "JobKilled" in kernel.run("spared").error
+    kernel.until_panel(kernel.run(f"%resubmit {cell.job} --failed"), "done")
+    assert kernel.run("spared").value == "[0, 1, 2, 3, 4, 5]"
+
+
 def payloads_of(kernel: Kernel) -> list[psutil.Process]:
     """The payloads of this site that run."""
     found = []

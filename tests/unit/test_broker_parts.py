@@ -123,7 +123,7 @@ def task(**values: Any) -> dict[str, Any]:
         "task": 0, "state": "running", "reason": "", "attempt": 1, "host": "wn", "started": 1.0,
         "ended": None, "exit_code": None, "backend_ended": 0, "error": None, "result": None,
         "usage": None, "notes": [], "again": [], "items_done": 0, "items_failed": 0, "progress": None,
-        **values,
+        "kill_asked": 0, **values,
     }  # fmt: skip
 
 
@@ -169,7 +169,9 @@ def test_a_kill_that_came_too_late_is_no_kill() -> None:
     changes = on_observation(after(ended), Observation(0, "ended", 9.5, exit_code=0), True, here)
     assert "state" not in changes
     changes = on_observation(task(), Observation(0, "ended", 9.5), True, nowhere)
-    assert changes["state"] == "killed"
+    assert changes["state"] == "killed" and not changes["reason"]
+    alone = task(kill_asked=1)
+    assert "This task" in on_observation(alone, Observation(0, "ended", 9.5), True, nowhere)["reason"]
 
 
 def test_a_terminated_payload_may_start_anew() -> None:
