@@ -97,10 +97,9 @@ def capture(
     """
     shell = get_ipython()
     namespace = shell.user_ns
-    error = history.error(source, number)
+    transformed, error = history.compiled(source, number)
     if error:
         return {"error": error}
-    transformed = shell.transform_cell(source)
     found = names.analyse(transformed)
     changed = effects.effects(found, namespace, awaited.source_of)
     mutates = changed.mutates

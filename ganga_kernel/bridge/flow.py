@@ -90,11 +90,16 @@ def _links(found: _Analysis, binds: Iterable[str]) -> dict[str, frozenset[str]]:
     for name in binds:
         value = objects.get(name, NONE) | found.reach(env.get(name, ()))
         objects[name] = frozenset(one for one in value if not isinstance(one, str) or found.counts(one))
+    holders: dict[Any, set[str]] = {}
+    for name, mine in objects.items():
+        for one in mine:
+            holders.setdefault(one, set()).add(name)
+    same: dict[frozenset[str], frozenset[str]] = {}  # most objects of a name are held by the same others
+    groups = {
+        one: same.setdefault(held, held) for one, held in zip(holders, map(frozenset, holders.values()))
+    }
     links = {
-        name: frozenset(
-            other for other, theirs in objects.items() if other != name and not mine.isdisjoint(theirs)
-        )
-        for name, mine in objects.items()
+        name: frozenset().union(*{groups[one] for one in mine}) - {name} for name, mine in objects.items()
     }
     kept = {name for name in env.keys() & links.keys() if name in found.reach(env[name])}
     return {name: others | {name} if name in kept else others for name, others in links.items()}

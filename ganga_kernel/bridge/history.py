@@ -105,11 +105,12 @@ def evaluate(expressions: dict[str, str]) -> dict[str, Any]:
     return values
 
 
-def error(source: str, number: int) -> dict[str, Any] | None:
-    """The error that running the cell would begin with, if it can't be compiled; else None.
+def compiled(source: str, number: int) -> tuple[str, dict[str, Any] | None]:
+    """The cell as Python's own code, and the error that running it would begin with if it can't be compiled.
 
     The same text as IPython shows for an ordinary cell: the cell counts as In[`number`].
     """
+    transformed = ""
     shell = get_ipython()
     try:
         transformed = shell.transform_cell(source)
@@ -118,9 +119,9 @@ def error(source: str, number: int) -> dict[str, Any] | None:
         compile(shell.compile.ast_parse(transformed, filename=name), name, "exec", flags=flags)
     except (SyntaxError, OverflowError, ValueError, TypeError) as problem:
         traceback = shell.SyntaxTB.structured_traceback(type(problem), problem, [])
-        return {
+        return transformed, {
             "ename": type(problem).__name__,
             "evalue": str(problem),
             "traceback": traceback,
         }
-    return None
+    return transformed, None
