@@ -19,12 +19,11 @@ def as_text(
     ----------
     captured: what the bridge captured for the cell
     request: the job as it would be submitted
-    told: what the broker says of it: ``backend``, ``files`` with sizes in bytes, and how the backend would be
-        told
+    told: what the broker says of it: ``backend``, ``files`` with sizes in bytes, which ``python``, and how
+        the backend would be told
     jobs: numbers of jobs by token
     """
     environment = captured["environment"]
-    version = ".".join(map(str, environment["python_version"]))
     lines = [
         f"Nothing was submitted. On {told['backend']}, the cell would be {_tasks(request)}.",
         f"Names sent: {_sizes(captured['names'])}.",
@@ -36,7 +35,7 @@ def as_text(
         f"Names whose objects it may change: {', '.join(captured['mutates']) or 'none'}.",
         *cautions(captured),
         f"Resources: {Options(**chosen.resources()).describe() or 'as the backend gives by default'}.",
-        f"Python: {environment['python']} ({version}), in {environment['directory']}.",
+        f"Python: {told['python']}, in {environment['directory']}.",
         "Files:",
         *(f"    {spell_size(size, ' '):>8}  {path}" for path, size in told["files"]),
         f"{told['called']}:",

@@ -39,6 +39,7 @@ def request(
             "namespace": captured["namespace"],
             "buffers": captured["buffers"],
             "modules": captured["modules"],
+            "packages": captured["packages"],
             "mutates": captured["mutates"],
             "surely": captured["surely"],
             "map": mapped,

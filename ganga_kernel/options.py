@@ -39,6 +39,9 @@ class Options:
     runtime: seconds that each task may run
     requirements, rank, group: passed to the batch system as they are
     set: submit commands of HTCondor, verbatim
+    python: interpreter that runs the cell, a path on the worker or a name that is looked up there
+    setup: shell code that is run before, by bash
+    container: image that the cell runs in
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
     wait: the cell ends only with its job
@@ -63,6 +66,9 @@ class Options:
     rank: str | None = None
     group: str | None = None
     set: tuple[Command, ...] | None = None
+    python: str | None = None
+    setup: str | None = None
+    container: str | None = None
     retries: int | None = None
     retry_memory: float | None = None
     wait: bool | None = None
@@ -170,6 +176,13 @@ def words(text: str) -> str:
     return text.strip()
 
 
+def line(text: str) -> str:
+    """One line of text."""
+    if "\n" in text.strip():
+        raise ValueError("it must be one line; commands are separated by ;")
+    return words(text)
+
+
 def _attribute(option: str) -> str:
     return option.replace("-", "_")
 
@@ -190,6 +203,9 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "rank": (words, "HTCondor rank expression"),
     "group": (words, "accounting group"),
     "set": (submitcommands.parse, "HTCondor submit command, e.g. concurrency_limits=db; may be repeated"),
+    "python": (line, "Python that runs the cell: a path on the worker, or a name such as python3"),
+    "setup": (line, "shell code that is run before, e.g. 'source /cvmfs/.../setup.sh'"),
+    "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
@@ -205,8 +221,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
 }
 #: Options that are for the backend.
 RESOURCES = (
-    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "retries",
-    "retry-memory",
+    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "python", "setup",
+    "container", "retries", "retry-memory",
 )  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {

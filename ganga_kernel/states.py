@@ -36,6 +36,8 @@ STATES: dict[str, State] = {
         State("done", "The job ended and its results arrived.", "", "#1a7f37", ended=True),
         State("failed", "The cell raised an error.", "See the traceback below the panel.", "#b42318",
               ended=True),
+        State("broken", "The cell could not be run.",
+              "Mend the cause, and run the cell again or %resubmit the job.", "#b42318", ended=True),
         State("lost", "The job ended without a word from the cell: it was killed or crashed.",
               "Run the cell again, or %resubmit the job, perhaps with more --memory.", "#b42318", ended=True),
         State("refused", "The backend didn't take the job.", "Mend the cause and run the cell again.",

@@ -86,6 +86,7 @@ def capture(
     - ``unpicklable``: names that can't travel, with the reason;
     - ``modules``, the archive of the user's own modules that it may import, None if there are none;
       ``refused``: those that can't travel, with the reason; ``edited``: those edited after their import here;
+    - ``packages``: the installed packages that its values and code need, with their versions;
     - ``after``: ``[token, [name, …], {name: …}]`` for each job whose names the cell needs, the oldest first;
       the last are inputs of that job that this one gets as well, see `ganga_kernel.payload.result.load`;
     - ``links``: for each name that becomes pending, those that may share an object with it then;
@@ -150,6 +151,7 @@ def capture(
         "names": dumped.sizes,
         "buffers": sorted(os.path.join(objects, name) for name in dumped.kept),
         "modules": shipped.path,
+        "packages": modules.installed(imported),
         "refused": dict(shipped.refused),
         "edited": list(shipped.edited),
         "unpicklable": {n: reason for n, reason in dumped.unpicklable.items() if n not in late},

@@ -17,6 +17,8 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from typing import Any, Union
 
+from ..payload import packages
+
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -41,6 +43,18 @@ _LIBRARIES = tuple({os.path.realpath(place) + os.sep for place in _places()})
 def version(name: str) -> str:
     """The version of the package that a loaded module belongs to; empty where it doesn't say."""
     return str(getattr(sys.modules.get(name.partition(".")[0]), "__version__", ""))
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """The versions of the installed packages among these modules; empty where a package doesn't say."""
+    of_python = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}
+    above = {name.partition(".")[0] for name in names} - _NOBODY_S - of_python
+    return {name: _version(name) for name in sorted(above) if _spec(name) and _own(name) is None}
+
+
+@functools.lru_cache(maxsize=1000)
+def _version(package: str) -> str:
+    return packages.version_of(package)
 
 
 def content(name: str) -> str:

@@ -35,7 +35,9 @@ _SLOT = {"memory": "Memory", "disk": "Disk", "gpus": "GPUs"}
 #: The bytes in which these attributes count.
 _UNITS = {"memory": 2**20, "disk": 2**10}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
-_CONDORS = {"set", "retries", "retry_memory"}
+_CONDORS = {"set", "container", "retries", "retry_memory"}
+#: What the payload's launcher can do on any backend.
+_ANYWHERE = {"python", "setup"}
 #: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
 _TOLD = (0, 1, 3)
 #: Procs of a cluster that are listed.
@@ -73,11 +75,14 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
         )
     if backend == "HTCondor":
         from ..condor.check import check as check_texts
+        from ..condor.check import check_container
 
         requirements, rank, group = (resources.get(name, "") for name in ("requirements", "rank", "group"))
         check_texts(requirements, rank, group, _commands(resources))
+        if "container" in resources:
+            check_container(resources["container"])
         return
-    vain = set(resources) if backend != "Local" else _CONDORS & set(resources)
+    vain = set(resources) - _ANYWHERE if backend != "Local" else _CONDORS & set(resources)
     if vain:
         raise BackendError(
             f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
@@ -129,19 +134,44 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
     """
     folder = Path(job["folder"])
     payload = Spool(spool).payload()
-    python = job["python"]["executable"]
     if backend == "HTCondor":
-        return _condor(job, folder, payload, python)
+        return _condor(job, folder, payload)
+    begin = ["/usr/bin/env", *_beginning(job, folder, spool)]
     commands = [
         [
-            "/usr/bin/env", python, str(payload), "--job", str(folder / "job.json"), "--task", str(task),
-            "--attempt", "1", "--events", str(folder / f"{task}.events"),
-            "--result", str(folder / f"{task}.result"), "--errors", str(folder / f"{task}.stderr"),
+            *begin, str(payload), "--job", str(folder / "job.json"), "--task", str(task),
+            "--events", str(folder / f"{task}.events"), "--result", str(folder / f"{task}.result"),
+            "--errors", str(folder / f"{task}.stderr"),
         ]
         for task in range(len(job["tasks"]))
     ]  # fmt: skip
     split_at_once = {"batchsize": len(commands)} if backend == "Local" and len(commands) > 1 else {}
     return split_at_once, commands
+
+
+def _beginning(job: dict[str, Any], folder: Path, spool: Path) -> list[str]:
+    """How a command begins on a worker that sees the spool.
+
+    The notebook's own interpreter needs no launcher. Another is looked up as the notebook would: Ganga's
+    Local starts jobs with an empty environment.
+    """
+    python, setup = python_of(job)
+    if not setup and not _ANYWHERE & set(job["resources"]):
+        return [python]
+    environ = json.loads((folder / "job.json").read_text())["environ"]
+    given = [f"{name}={environ[name]}" for name in ("PATH", "HOME") if name in environ]
+    return [*given, "/bin/sh", str(Spool(spool).launcher()), python, setup]
+
+
+def python_of(job: dict[str, Any]) -> tuple[str, str]:
+    """The Python that runs a job's payload, and the shell code that is run before; empty if none is.
+
+    Unless one is named, it is the notebook's own; where there is something else, the one that is found there.
+    """
+    asked = job["resources"]
+    elsewhere = "setup" in asked or "container" in asked
+    own = "python3" if elsewhere else str(job["python"]["executable"])
+    return asked.get("python", own), asked.get("setup", "")
 
 
 def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]:
@@ -154,8 +184,8 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
 
     Returns
     -------
-    ``files`` that the job needs, with sizes in bytes; ``lines``, how the backend would be told, and
-    ``called``, what these are.
+    ``files`` that the job needs, with sizes in bytes; ``python``, which one runs it; ``lines``, how the
+    backend would be told, and ``called``, what these are.
     """
     numbered = {**job, "id": "N", "tasks": [{}] * job["tasks"]}
     fields, commands = prepare(job["backend"], numbered, spool)
@@ -172,9 +202,17 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
     else:
         shown = [shlex.join(command) for command in commands]
         called = "Commands" if len(commands) > 1 else "Command"
-    return {
-        "files": [(name, Path(name).stat().st_size) for name in files], "called": called, "lines": shown,
-    }  # fmt: skip
+    sizes = [(name, Path(name).stat().st_size) for name in files]
+    return {"files": sizes, "python": _python_in_words(job), "called": called, "lines": shown}
+
+
+def _python_in_words(job: dict[str, Any]) -> str:
+    python, setup = python_of(job)
+    if python == job["python"]["executable"]:
+        version = ".".join(map(str, job["python"]["version"]))
+        return f"{python} ({version}), the notebook's own"
+    image = job["resources"].get("container")
+    return f"{python} of {image or 'the worker'}" + (f", after {setup}" if setup else "")
 
 
 def further(
@@ -367,12 +405,11 @@ def _in_condor(name: str, value: int) -> int:
     return -(-value // _UNITS.get(name, 1))
 
 
-def _condor(
-    job: dict[str, Any], folder: Path, payload: Path, python: str
-) -> tuple[dict[str, Any], list[list[str]]]:
+def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str, Any], list[list[str]]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
     asked = job["resources"]
+    python, setup = python_of(job)
     fields = {
         "folder": str(folder),
         "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent))],
@@ -388,11 +425,12 @@ def _condor(
         "requirements": asked.get("requirements", ""),
         "rank": asked.get("rank", ""),
         "accounting_group": asked.get("group", ""),
+        "container": asked.get("container", ""),
         "extra": _commands(asked),
         "retries": asked.get("retries"),
         "final_codes": list(_TOLD),
     }  # fmt: skip
-    command = ["/bin/sh", launch.name, python, payload.name, "--job", "job.json", "--task", "{task}"]
+    command = ["/bin/sh", launch.name, python, setup, payload.name, "--job", "job.json", "--task", "{task}"]
     return fields, [command]
 
 

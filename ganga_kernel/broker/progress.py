@@ -45,6 +45,8 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
     if event["status"] == "terminated":  # killed, or vacated and soon started anew: the backend tells
         return {**changes, "error": event["error"]}
     changes |= {"error": event.get("error"), "frames": event.get("frames", [])}
+    if event["status"] == "broken":  # what runs the cell could not do its work, and says why
+        return {**changes, "state": "broken", "reason": event["error"]["evalue"], "ended": event["time"]}
     if event["result"] is None:
         return {**changes, "state": "failed", "ended": event["time"]}
     changes["result"] = {**event["result"], "ended": event["time"]}

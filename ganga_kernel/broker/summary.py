@@ -12,8 +12,8 @@ from .progress import delivers
 
 #: A job of several tasks shows the first of these that one of its tasks is in.
 _PRECEDENCE = (
-    "held", "running", "queued", "accepted", "waiting", "refused", "failed", "lost", "skipped", "killed",
-    "done",
+    "held", "running", "queued", "accepted", "waiting", "refused", "broken", "failed", "lost", "skipped",
+    "killed", "done",
 )  # fmt: skip
 #: Tasks without a result that are told one by one.
 _LOST = 5
@@ -32,7 +32,7 @@ def error_of(job: dict[str, Any]) -> dict[str, Any] | None:
     """
     if job["state"] == "done":
         return None
-    if job["state"] in ("failed", "lost") and job["items"] and job["items"]["failures"]:
+    if job["state"] in ("broken", "failed", "lost") and job["items"] and job["items"]["failures"]:
         return _error_of_items(job)
     if job["error"]:
         return {key: job["error"][key] for key in ("ename", "evalue", "traceback")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from ganga_kernel.condor.bindings import load_bindings
 from ganga_kernel.condor.description import JobSpec, describe
@@ -15,6 +16,8 @@ _EXPRESSION = re.compile(
     r"|concurrency_limits_expr|start_expr",
     re.IGNORECASE,
 )
+#: Where images are that workers see, and this machine need not.
+_ELSEWHERE = "/cvmfs/"
 
 
 def check(requirements: str, rank: str, group: str, commands: Mapping[str, str]) -> None:
@@ -45,6 +48,27 @@ def check(requirements: str, rank: str, group: str, commands: Mapping[str, str])
     for name, given in asked.items():
         if given:
             _check_one(submit, options.get(name, f"--set {name}"), name, given)
+
+
+def check_container(image: str) -> None:
+    """See that an image can be found, as far as that can be told here.
+
+    Raises
+    ------
+    BackendError: it is neither a URL nor a path, or isn't there.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]*://\S+$", image) or image.startswith(_ELSEWHERE):
+        return
+    if not image.startswith("/"):
+        raise BackendError(
+            f"--container {image} is neither a URL nor an absolute path.",
+            f"An image of a registry is written docker://{image}; one in a file, with its whole path.",
+        )
+    if not Path(image).exists():
+        raise BackendError(
+            f"--container: there is no image {image} here, from where HTCondor would send it.",
+            "Check the path. Images below /cvmfs are looked for on the worker only.",
+        )
 
 
 def _check_one(submit: object, option: str, name: str, given: str) -> None:

@@ -80,6 +80,8 @@ class JobSpec:
         Seconds that one run of the job may take, its file transfers included; past them it is held.
     requirements, rank, accounting_group, batch_name:
         As in a submit file; empty for none. The first two are ClassAd expressions.
+    container:
+        Image that the job runs in: a URL (``docker://…``) or an absolute path; empty for none.
     attributes:
         Attributes of the job's ad, strings.
     retries:
@@ -107,6 +109,7 @@ class JobSpec:
     rank: str = ""
     accounting_group: str = ""
     batch_name: str = ""
+    container: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
     retries: int | None = None
@@ -126,7 +129,7 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
     folder = f"$({_FOLDER})" if own_folder else path(spec.folder, "the job's folder")
 
     lines = {
-        "universe": "vanilla",
+        "universe": "container" if spec.container else "vanilla",
         "executable": path(spec.executable, "the executable"),
         "transfer_executable": "true" if spec.transfer_executable else "false",
         "arguments": f"$({_ARGUMENTS})" if own_arguments else quote_arguments(spec.arguments),
@@ -142,6 +145,8 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
         "when_to_transfer_output": "ON_EXIT",
         "notification": "never",
     }
+    if spec.container:
+        lines["container_image"] = _name(spec.container, "the image")
     if spec.input_files:
         lines["transfer_input_files"] = _list(path(name, "an input file") for name in spec.input_files)
     if spec.output_files is not None:

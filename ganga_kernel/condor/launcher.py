@@ -1,6 +1,6 @@
 """The script that starts a payload on a worker, sent along with the job.
 
-    /bin/sh launch PYTHON payload.pyz --job job.json --task N
+    /bin/sh launch PYTHON SETUP payload.pyz --job job.json --task N
 
 It is POSIX shell because there may be no Python on the worker, which is what it finds out first.
 """
@@ -10,19 +10,29 @@ from __future__ import annotations
 __all__ = ["launcher"]
 
 _SCRIPT = r"""#!/bin/sh
-# Start a payload on an HTCondor worker:  /bin/sh launch PYTHON payload.pyz --job FILE --task N
-# Adds --attempt, keeps the payload's exit code, hands SIGTERM on, and makes sure that N.result
-# exists (HTCondor holds a job whose output file is missing).
+# Start a payload on a worker:  /bin/sh launch PYTHON SETUP payload.pyz --job FILE --task N
+# PYTHON is a path, or a name that is looked up. SETUP is run by bash before, if it isn't empty.
+# Adds --attempt, keeps the payload's exit code, hands SIGTERM on, and makes sure that the result
+# file exists (HTCondor holds a job whose output file is missing).
 python=$1
-shift
+setup=$2
+shift 2
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
+export PATH
 
 task=0
+events=
+result=
 last=
 for word in "$@"; do
-    [ "$last" = --task ] && task=$word
+    case $last in
+        --task) task=$word ;;
+        --events) events=$word ;;
+        --result) result=$word ;;
+    esac
     last=$word
 done
+result=${result:-$task.result}
 
 # How often the job was started before this run; HTCondor counts from 0.
 starts=
@@ -31,42 +41,93 @@ if [ -r "${_CONDOR_JOB_AD:-}" ]; then
 fi
 attempt=$((${starts:-0} + 1))
 
-json() { printf '%s' "$1" | tr '\n\r\t' '   ' | sed 's/[\\"]/\\&/g'; }
+json() { printf '%s' "$1" | tr '\n\r\t' '   ' | tr -d '\000-\037' | sed 's/[\\"]/\\&/g'; }
 
 # The one event of a payload that could not be started.
 broken() {
-    host=$(hostname 2>/dev/null || uname -n)
-    text="The worker $host $1: $python."
-    text="$text Choose a Python that the workers have, or send the job where this one is."
-    printf '{"attempt": %d, "seq": 0, "time": %d, "event": "end", "status": "broken", ' \
-        "$attempt" "$(date +%s)"
-    printf '"error": {"ename": "PythonNotFound", "evalue": "%s", "traceback": []}, ' \
-        "$(json "$text")"
-    printf '"result": null, "usage": {"wall": 0, "cpu": 0, "memory": 0}}\n'
+    text="The worker $(hostname 2>/dev/null || uname -n) $2"
+    event=$(
+        printf '{"attempt": %d, "seq": 0, "time": %d, "event": "end", "status": "broken", ' \
+            "$attempt" "$(date +%s)"
+        said=$(json "$text")
+        printf '"error": {"ename": "%s", "evalue": "%s", "traceback": ["%s"]}, ' "$1" "$said" "$said"
+        printf '"result": null, "usage": {"wall": 0, "cpu": 0, "memory": 0}}'
+    )
+    if [ -n "$events" ]; then
+        printf '%s\n' "$event" >>"$events"
+    else
+        printf '%s\n' "$event"
+    fi
     echo "launch: $text" >&2
     code=3
 }
 
-if [ -f "$python" ] && [ -x "$python" ]; then
-    child=
-    stop=
-    trap 'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
-    "$python" "$@" --attempt "$attempt" </dev/null &
+choose='Choose one that the workers have with --python, --setup or --container,'
+choose="$choose or send the job where this one is."
+
+# Run something as the child that SIGTERM is handed on to, and keep its exit code.
+child=
+stop=
+trap 'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
+start() {
+    "$@" </dev/null &
     child=$!
     [ -z "$stop" ] || kill -TERM "$child" 2>/dev/null
     wait "$child"
     code=$?
-    # A signal ends the wait, not the payload.
+    # A signal ends the wait, not the child.
     while kill -0 "$child" 2>/dev/null; do
         wait "$child"
         code=$?
     done
-    # The payload never ends with these: the shell could not start it.
-    case $code in 126 | 127) broken "cannot run its own Python at" ;; esac
+}
+
+# The payload itself never ends with 126 or 127: then the shell could not start it.
+missing() {
+    case $code in
+        126) broken PythonNotFound "cannot run its own Python at $python. $choose" ;;
+        127) broken PythonNotFound "has no Python at $python. $choose" ;;
+    esac
+}
+
+if [ -z "$setup" ]; then
+    found=$(command -v "$python") || found=$python
+    if [ -f "$found" ] && [ -x "$found" ]; then
+        start "$found" "$@" --attempt "$attempt"
+        [ "$code" -ne 127 ] || code=126
+    else
+        code=127
+    fi
+    missing
+elif ! command -v bash >/dev/null; then
+    broken SetupFailed "has no bash, in which --setup runs."
 else
-    broken "has no Python at"
+    # What it says goes to standard error. It has done its work once its output is gone: it may end the
+    # shell, and what it ends that with must not pass for the payload's own exit code.
+    said=$result.setup
+    before=$result.before
+    start env -u BASH_ENV _GANGA_KERNEL_SETUP="$setup" _GANGA_KERNEL_PYTHON="$python" bash -c '
+        said=$1 before=$2
+        shift 2
+        env -0 >"$before" || exit
+        eval "$_GANGA_KERNEL_SETUP" >"$said" 2>&1 || exit
+        cat "$said" >&2
+        rm -f "$said"
+        found=$(command -v -- "$_GANGA_KERNEL_PYTHON") || exit 127
+        unset _GANGA_KERNEL_SETUP _GANGA_KERNEL_PYTHON
+        _GANGA_KERNEL_BEFORE=$before exec "$found" "$@"
+    ' setup "$said" "$before" "$@" --attempt "$attempt"
+    if [ -e "$said" ] && [ -z "$stop" ]; then
+        cat "$said" >&2
+        words=$(grep . "$said" | tail -n 1)
+        text="could not run --setup $setup: it ended with exit code $code${words:+ ($words)}."
+        broken SetupFailed "$text Mend it; if that code means no failure, end it with: ; true"
+    else
+        missing
+    fi
+    rm -f "$said" "$before"
 fi
-[ -e "$task.result" ] || : >"$task.result"
+[ -e "$result" ] || : >"$result"
 exit "$code"
 """
 
@@ -74,7 +135,8 @@ exit "$code"
 def launcher() -> str:
     """The script's text; the same for every job.
 
-    Its exit code is the payload's (128 + N if signal N ended it). If PYTHON can't be run on the
-    worker it prints one ``end`` event with status ``broken`` and exits with 3.
+    Its exit code is the payload's (128 + N if signal N ended it). If SETUP fails, or PYTHON can't be run on
+    the worker, it reports one ``end`` event with status ``broken`` and exits with 3. A payload that SETUP
+    preceded finds in ``_GANGA_KERNEL_BEFORE`` the file of the environment before it (``env -0``).
     """
     return _SCRIPT

@@ -9,6 +9,7 @@ they are there. It is imported as ``ganga_kernel.payload`` on the submit side, a
     run           the order of things: description, environment, namespace, cell, result
     job           the job description, and where its files are
     environment   environment variables, import path and folder, as the notebook has them
+    packages      what the worker's environment lacks of the notebook's
     events        the event stream
     outputs       everything a cell shows, in order: sys.stdout and sys.stderr, displays, errors
     capture       what C code and child processes write to file descriptors 1 and 2

@@ -34,7 +34,7 @@ def main(archive: str | None = None) -> int:
     parser = argparse.ArgumentParser(prog="payload", description="Runs one cell of a notebook.")
     parser.add_argument("--job", type=Path, required=True, help="the job description")
     parser.add_argument("--task", type=int, required=True, help="number of the task in its job")
-    parser.add_argument("--attempt", type=int, required=True, help="how often it was started")
+    parser.add_argument("--attempt", type=int, default=1, help="how often it was started")
     parser.add_argument("--events", type=Path, help="file for events; default: standard output")
     parser.add_argument("--result", type=Path, help="file for the result; default: beside the job")
     parser.add_argument("--errors", type=Path, help="file for what is no event; default: standard error")

@@ -6,7 +6,10 @@ Except:
 - what the batch system says about the job (``_CONDOR_…``, ``SLURM_…``) is the worker's alone;
 - what a worker says about itself and the user's rights there (scratch folder, devices, threads,
   proxies, tickets) is the worker's where it says something, else the notebook's;
-- ``HOME`` and ``TMPDIR`` are the notebook's only where they name a folder.
+- ``HOME`` and ``TMPDIR`` are the notebook's only where they name a folder;
+- what the setup of the job (``--setup``) has set, changed or removed is as it left it;
+- where another environment than the notebook's runs the cell, what says where programs and libraries are is
+  the worker's.
 
 Some variables count only when a program starts (``LD_LIBRARY_PATH``): if one of them has changed,
 and the interpreter is the notebook's own, the payload starts itself again with them.
@@ -16,9 +19,9 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 
+from . import packages
 from .job import Job
 from .pickling import DependencyError, import_cloudpickle
 
@@ -39,19 +42,37 @@ _WORKER = (
 )  # fmt: skip
 #: The notebook's only where they name a folder.
 _FOLDERS = ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_RUNTIME_DIR")
+#: The worker's where the cell runs in another environment than the notebook's.
+_PLACES = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONUSERBASE",
+    "VIRTUAL_ENV", "CONDA_", "ROOTSYS", "CPATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "MANPATH",
+    "CMAKE_PREFIX_PATH",
+)  # fmt: skip
 #: Those that count only when a program starts.
 _AT_START = (
     "LD_", "DYLD_", "LC_", "LANG", "LANGUAGE", "MALLOC_", "GLIBC_TUNABLES", "PYTHONHASHSEED",
     "PYTHONUTF8", "PYTHONMALLOC", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONOPTIMIZE",
 )  # fmt: skip
 _RESTARTED = "_GANGA_KERNEL_RESTARTED"
+#: Names the file of the environment before the setup of the job; see `ganga_kernel.condor.launcher`.
+_BEFORE = "_GANGA_KERNEL_BEFORE"
 
 
-def merge(worker: dict[str, str], notebook: dict[str, str]) -> dict[str, str]:
-    """The environment variables of the cell, by the rule above."""
+def merge(
+    worker: dict[str, str], notebook: dict[str, str], before: dict[str, str], foreign: bool
+) -> dict[str, str]:
+    """The environment variables of the cell, by the rule above.
+
+    Parameters
+    ----------
+    before: the worker's before the setup of the job; the same as `worker` if there was none
+    foreign: whether the cell runs in another environment than the notebook's
+    """
     merged = dict(worker)
     for name, value in notebook.items():
         if _among(name, _BATCH) or (_among(name, _WORKER) and name in worker):
+            continue
+        if before.get(name) != worker.get(name) or (foreign and _among(name, _PLACES)):
             continue
         if name in _FOLDERS and not Path(value).is_dir():
             continue
@@ -65,27 +86,44 @@ def _among(name: str, rules: tuple[str, ...]) -> bool:
 
 def restore_variables(job: Job) -> None:
     """Set the environment variables; this may start the payload again, in the same process."""
-    merged = merge(dict(os.environ), job.environ)
-    restarted = merged.pop(_RESTARTED, None) is not None
+    restarted = os.environ.pop(_RESTARTED, None) is not None
+    worker = dict(os.environ)
+    notebooks = is_notebooks_environment(job)
+    merged = worker if restarted else merge(worker, job.environ, _before_setup(worker), not notebooks)
+    merged.pop(_BEFORE, None)
     changed = {n for n in merged if _among(n, _AT_START) and os.environ.get(n) != merged[n]}
-    if changed and not restarted and is_notebooks_interpreter(job):
+    if changed and notebooks:
         arguments = getattr(sys, "orig_argv", None) or [sys.executable, *sys.argv]
         os.execve(sys.executable, arguments, {**merged, _RESTARTED: "1"})
-    os.environ.pop(_RESTARTED, None)
+    os.environ.pop(_BEFORE, None)
     os.environ.update(merged)
 
 
-def is_notebooks_interpreter(job: Job) -> bool:
-    """Whether the interpreter that runs here is the notebook's, or a virtual environment's link to
-    it."""
-    return os.path.realpath(sys.executable) == os.path.realpath(job.python)
+def _before_setup(worker: dict[str, str]) -> dict[str, str]:
+    if _BEFORE not in worker:
+        return worker
+    pairs = Path(worker[_BEFORE]).read_bytes().split(b"\0")
+    return dict(os.fsdecode(pair).split("=", 1) for pair in pairs if b"=" in pair)
+
+
+def is_notebooks_environment(job: Job) -> bool:
+    """Whether the interpreter that runs here is the notebook's, and of the same virtual environment."""
+    return _environment(sys.executable) == _environment(job.python)
+
+
+def _environment(python: str) -> str:
+    """The folder of an interpreter's virtual environment, else the interpreter itself."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(python)))
+    is_virtual = os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+    return os.path.realpath(folder if is_virtual else python)
 
 
 def restore_import_path(job: Job, archive: str | None) -> None:
     """Set ``sys.path``: the notebook's, in its order, as far as it is there; then what else there
     is here.
 
-    Another interpreter keeps its own standard library, in front.
+    Another environment keeps its own standard library and packages, in front, and what is installed in the
+    notebook's doesn't count.
 
     Parameters
     ----------
@@ -95,22 +133,26 @@ def restore_import_path(job: Job, archive: str | None) -> None:
     wanted = [entry for entry in job.sys_path if entry == "" or Path(entry).exists()]
     if "" not in wanted:
         wanted.insert(0, "")
-    if not is_notebooks_interpreter(job):
-        library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-        first = [entry for entry in own if _is_library(entry) or entry in library]
-        wanted = [""] + first + [entry for entry in wanted if entry and not _is_library(entry)]
+    if not is_notebooks_environment(job):
+        wanted = [entry for entry in wanted if entry and not _is_installed(entry)]
+        wanted = ["", *own, *wanted]
     sys.path[:] = list(dict.fromkeys([*wanted, *own]))
 
 
-def _is_library(entry: str) -> bool:
-    """Whether an entry looks like a part of an interpreter's standard library."""
+def _is_installed(entry: str) -> bool:
+    """Whether an entry looks like a part of an environment: its standard library, or its packages."""
     path = Path(entry)
     version = "python{}.{}".format(*sys.version_info[:2])
     return (
-        path.name == "lib-dynload"
+        path.name in ("lib-dynload", "site-packages", "dist-packages")
         or path.name == "python{}{}.zip".format(*sys.version_info[:2])
         or (path.name == version and (path / "os.py").exists())
     )
+
+
+def differences(job: Job) -> list[str]:
+    """Sentences on an environment that isn't the notebook's; see `packages`."""
+    return [] if is_notebooks_environment(job) else packages.compared(job.packages)
 
 
 def enter_folder(job: Job) -> str | None:

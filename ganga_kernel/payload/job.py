@@ -67,6 +67,7 @@ class Job:
     execution_count: the n of In[n]
     namespace: file of the names that the cell needs
     modules: archive of the modules that travelled, see `shipped`; None if there are none
+    packages: the installed packages that the cell needs, and their versions there; empty if unknown
     key: file of the job's key
     directory: folder of the notebook
     environ: environment variables of the notebook's kernel
@@ -85,6 +86,7 @@ class Job:
     execution_count: int
     namespace: Path
     modules: Path | None
+    packages: dict[str, str]
     key: Path
     directory: Path
     environ: dict[str, str]
@@ -113,6 +115,7 @@ class Job:
                 execution_count=int(described["execution_count"]),
                 namespace=_here(path, described["namespace"]),
                 modules=_here(path, described["modules"]) if described["modules"] else None,
+                packages=dict(described.get("packages", {})),
                 key=_here(path, described["key"]),
                 directory=Path(described["directory"]),
                 environ=dict(described["environ"]),
@@ -175,7 +178,8 @@ class Job:
             raise PayloadError(
                 f"The notebook runs Python {notebook}, and {sys.executable} on the worker is "
                 f"Python {worker}: functions can't travel between them. Choose an interpreter of "
-                f"version {notebook} for the job, or run the notebook with Python {worker}."
+                f"version {notebook} with --python, --setup or --container, or run the notebook with "
+                f"Python {worker}."
             )
 
 

@@ -86,7 +86,11 @@ class Payload:
         environment.restore_import_path(job, self._archive)
         if job.modules is not None:
             self._install(job.modules)
-        notes = [environment.enter_folder(job), environment.add_cloudpickle(self._archive)]
+        notes = [
+            environment.enter_folder(job),
+            environment.add_cloudpickle(self._archive),
+            *environment.differences(job),
+        ]
         shell, note = _choose_shell()
         self._start([*notes, note])
 

@@ -33,16 +33,23 @@ def sandbox(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(python: str, task: str = "0") -> list[str]:
-    return ["/bin/sh", "launch", python, "payload.py", "--job", "job.json", "--task", task]
+def command(python: str, task: str = "0", setup: str = "") -> list[str]:
+    return ["/bin/sh", "launch", python, setup, "payload.py", "--job", "job.json", "--task", task]
 
 
-def launch(sandbox: Path, python: str = sys.executable, ad: str | None = None) -> tuple[int, str, str]:
+def launch(
+    sandbox: Path,
+    python: str = sys.executable,
+    ad: str | None = None,
+    setup: str = "",
+    more: tuple[str, ...] = (),
+) -> tuple[int, str, str]:
     environ = {k: v for k, v in os.environ.items() if k != "_CONDOR_JOB_AD"}
     if ad is not None:
         (sandbox / ".job.ad").write_text(ad)
         environ["_CONDOR_JOB_AD"] = str(sandbox / ".job.ad")
-    done = subprocess.run(command(python, "4"), cwd=sandbox, env=environ, capture_output=True, text=True)
+    line = [*command(python, "4", setup), *more]
+    done = subprocess.run(line, cwd=sandbox, env=environ, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -97,6 +104,60 @@ def test_a_python_that_is_not_there_is_an_event(sandbox: Path, python: str) -> N
     assert os.uname().nodename in event["error"]["evalue"]
     assert python in err
     assert (sandbox / "4.result").exists()
+
+
+def test_a_name_is_looked_up(sandbox: Path) -> None:
+    code, out, _ = launch(sandbox, "python3")
+    assert code == 0 and json.loads(out)["attempt"] == 1
+
+
+def test_setup_runs_first_in_bash_and_what_it_says_is_no_event(sandbox: Path) -> None:
+    (sandbox / "bin").mkdir()
+    (sandbox / "bin" / "mypython").symlink_to(sys.executable)
+    (sandbox / "setup.sh").write_text(
+        "[[ -n $BASH ]] && export MINE=\"a 'b' \\$c\"\nPATH=$PWD/bin:$PATH\necho hello\n"
+    )
+    (sandbox / "cell.py").write_text(
+        "text = open(os.environ['_GANGA_KERNEL_BEFORE']).read()\n"
+        "before = dict(pair.split('=', 1) for pair in text.split('\\0')[:-1])\n"
+        "assert 'MINE' not in before and before['PATH'] != os.environ['PATH'], before\n"
+        "assert not [n for n in os.environ if 'SETUP' in n]\n"
+        "print(os.environ['MINE']); sys.exit(1)"
+    )
+    code, out, err = launch(sandbox, "mypython", setup="source ./setup.sh; echo 'it is' set")
+    assert (code, out.splitlines()[1:]) == (1, ["a 'b' $c"])
+    assert err == "hello\nit is set\n"
+    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.result"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "says"),
+    [
+        ("source /nowhere/setup.sh", "exit code 1 (setup: line 5: /nowhere/setup.sh: No such file"),
+        ("echo 'first'; nonsense 'x y'", "exit code 127 (setup: line 5: nonsense: command not found)"),
+        ('echo "it\'s" over; exit 7', "exit code 7 (it's over)"),
+        ("if", "syntax error"),
+    ],
+)
+def test_a_setup_that_fails_is_an_event(sandbox: Path, setup: str, says: str) -> None:
+    code, out, err = launch(sandbox, setup=setup)
+    error = json.loads(out)["error"]
+    assert (code, error["ename"]) == (3, "SetupFailed")
+    assert f"could not run --setup {setup}: " in error["evalue"] and says in error["evalue"]
+    assert says.split("(")[-1].rstrip(")") in err
+    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.result"]
+
+
+def test_a_python_that_is_not_there_after_the_setup_is_an_event_in_the_file_of_events(sandbox: Path) -> None:
+    more = ("--events", "4.events", "--result", "result")
+    code, out, _ = launch(sandbox, "nopython", setup="true", more=more)
+    assert (code, out) == (3, "")
+    event = json.loads((sandbox / "4.events").read_text())
+    assert (
+        "has no Python at nopython. Choose one that the workers have with --python"
+        in event["error"]["evalue"]
+    )
+    assert (sandbox / "result").read_bytes() == b"" and not (sandbox / "4.result").exists()
 
 
 def test_sigterm_reaches_the_payload(sandbox: Path) -> None:

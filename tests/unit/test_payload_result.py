@@ -270,7 +270,10 @@ def test_files_beside_the_description_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"python_version": [2, 7, 18]}, r"runs Python 2\.7, and .* is Python 3\.\d+.*Choose an"),
+        (
+            {"python_version": [2, 7, 18]},
+            r"runs Python 2\.7, and .* is Python 3\.\d+.*Choose an.*--python, --setup or --container",
+        ),
         ({"namespace": "/nowhere/x.pkl"}, r"variables, /nowhere/x\.pkl, can't be read: No such"),
         ({"key": "/nowhere/secret"}, r"key /nowhere/secret can't be used"),
         ({"source": None, "execution_count": None}, r"job description .* is damaged"),
