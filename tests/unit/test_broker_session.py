@@ -37,6 +37,7 @@ def test_a_submitted_job_is_on_disk_and_one_that_was_not_leaves_nothing(tmp_path
     killed = _run(tmp_path, _KILLED)
     assert killed.returncode == -9, killed.stderr
     answered = _run(tmp_path, _NEXT)
+    assert answered.returncode == 0, answered.stderr
     [answer] = [line[7:] for line in answered.stdout.splitlines() if line.startswith("ANSWER ")]
     found, names, again = json.loads(answer)
     assert found == [0, None]
