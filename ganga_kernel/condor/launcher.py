@@ -12,7 +12,7 @@ __all__ = ["launcher"]
 _SCRIPT = r"""#!/bin/sh
 # Start a payload on an HTCondor worker:  /bin/sh launch PYTHON payload.pyz --job FILE --task N
 # Adds --attempt, keeps the payload's exit code, hands SIGTERM on, and makes sure that N.result
-# exists (HTCondor holds a job whose output file is missing).
+# and N.files exist (HTCondor holds a job whose output file is missing).
 python=$1
 shift
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
@@ -66,7 +66,9 @@ if [ -f "$python" ] && [ -x "$python" ]; then
 else
     broken "has no Python at"
 fi
-[ -e "$task.result" ] || : >"$task.result"
+for file in "$task.result" "$task.files"; do
+    [ -e "$file" ] || : >"$file"
+done
 exit "$code"
 """
 

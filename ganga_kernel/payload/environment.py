@@ -113,18 +113,6 @@ def _is_library(entry: str) -> bool:
     )
 
 
-def enter_folder(job: Job) -> str | None:
-    """Go to the notebook's folder. Returns a sentence if that can't be done."""
-    try:
-        os.chdir(job.directory)
-    except OSError as error:
-        return (
-            f"The notebook's folder {job.directory} can't be used here ({error.strerror}), "
-            f"so the cell runs in {Path.cwd()}."
-        )
-    return None
-
-
 def add_cloudpickle(archive: str | None) -> str | None:
     """Make cloudpickle importable: the environment's own, else the one in the archive.
 
