@@ -16,8 +16,8 @@ from traitlets import Bool, Dict, Enum, Float, Integer, TraitError, Unicode
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import ConfigFileNotFound, PyFileConfigLoader
 
-from .condor.limits import SITES
 from .errors import SettingsError
+from .sites import SITES, Site
 
 #: Base name of the configuration file.
 CONFIG_FILE = "ganga_kernel_config.py"
@@ -71,8 +71,8 @@ class GangaKernel(Configurable):
     site = Enum(
         list(SITES),
         "generic",
-        help="Whose HTCondor pool it is, for what that allows jobs: 'cern', or 'generic', of which nothing "
-        "is known.",
+        help="Whose HTCondor pool it is, for what that allows jobs and asks for: 'cern', or 'generic', of "
+        "which nothing is known.",
     ).tag(config=True)
     max_idle = Integer(
         1000,
@@ -104,6 +104,11 @@ class GangaKernel(Configurable):
         return Path(self.gangadir)
 
     @property
+    def pool(self) -> Site:
+        """What is known of the site's HTCondor pool."""
+        return SITES[self.site](config=self.config)
+
+    @property
     def slots(self) -> int:
         """How many jobs of the Local backend run at once."""
         return self.local_slots or len(os.sched_getaffinity(0))
@@ -128,14 +133,12 @@ def load() -> GangaKernel:
                 f"{Path(folder) / CONFIG_FILE} can't be used: {type(error).__name__}: {error}",
                 "Correct the file, or move it away.",
             ) from error
-    unknown = set(config.get("GangaKernel", {})) - set(GangaKernel.class_trait_names(config=True))
-    if unknown:
-        raise SettingsError(
-            f"{CONFIG_FILE} sets GangaKernel.{sorted(unknown)[0]}, which doesn't exist.",
-            "Settings are: " + ", ".join(sorted(GangaKernel.class_trait_names(config=True))) + ".",
-        )
+    classes: list[type[Configurable]] = [GangaKernel, *SITES.values()]
+    for known in classes:
+        _check_names(known, config)
     try:
         settings = GangaKernel(config=config)
+        settings.pool.known()
     except TraitError as error:
         raise SettingsError(f"{CONFIG_FILE}: {error}", "Correct the value.") from error
     state = _absolute(settings.state_dir or platformdirs.user_state_dir("ganga-kernel", False))
@@ -143,6 +146,17 @@ def load() -> GangaKernel:
     settings.spool_dir = str(_absolute(settings.spool_dir or state / "spool"))
     settings.gangadir = str(_absolute(settings.gangadir or state / "gangadir"))
     return settings
+
+
+def _check_names(known: type[Configurable], config: Config) -> None:
+    """See that nothing is set of a class that it doesn't have."""
+    names = sorted(known.class_trait_names(config=True))
+    unknown = sorted(set(config.get(known.__name__, {})).difference(names))
+    if unknown:
+        raise SettingsError(
+            f"{CONFIG_FILE} sets {known.__name__}.{unknown[0]}, which doesn't exist.",
+            f"Settings are: {', '.join(names)}.",
+        )
 
 
 def _absolute(path: str | Path) -> Path:

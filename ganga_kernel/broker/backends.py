@@ -19,6 +19,7 @@ from ..errors import BackendError
 from ..filesystems import kind_of
 from ..inputfiles import is_url
 from ..spool import Spool, description
+from ..submitcommands import Command
 from . import clusters
 from .clusters import FURTHER, TOKEN
 from .stream import EventStream
@@ -105,6 +106,12 @@ def check_site(job: dict[str, Any], allowed: dict[str, Any], spool: Path) -> Non
 def _commands(resources: dict[str, Any]) -> dict[str, str]:
     """The submit commands that were asked for."""
     return dict(resources.get("set", ()))
+
+
+def with_sites(asked: dict[str, str], of_site: dict[str, str]) -> dict[str, str]:
+    """The submit commands that were asked for, and those of a site's jobs that weren't."""
+    said = {Command(*one).attribute for one in asked.items()}
+    return {n: v for n, v in of_site.items() if Command(n, v).attribute not in said} | asked
 
 
 def schedd_in_reach() -> bool:
@@ -427,7 +434,7 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
         "rank": asked.get("rank", ""),
         "accounting_group": asked.get("group", ""),
         "container": asked.get("container", ""),
-        "extra": _commands(asked),
+        "extra": with_sites(_commands(asked), job["limits"].get("commands", {})),
         "retries": asked.get("retries"),
         "final_codes": list(_TOLD),
     }  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import spool
-from ..condor import guards, limits
+from ..condor import guards
 from ..errors import BackendError, BrokerError, GangaKernelError, ScheddUnreachable, UnknownBackend
 from ..filesystems import kind_of
 from ..maps import MOST_TASKS
@@ -112,6 +112,7 @@ class Jobs:
         await self._check(job)
         if _is_to_be_divided(job):
             job["tasks"] = len((await self._slots.divide(job))["chunks"])
+        job["limits"] = self._limits(job["backend"])
         described = await asyncio.to_thread(
             backends.described, job, self._settings.spool, self._settings.max_idle
         )
@@ -135,8 +136,8 @@ class Jobs:
             self._schedd_answered = time.monotonic()
 
     def _limits(self, backend: str) -> dict[str, Any]:
-        """What the site allows a job of a backend."""
-        return limits.of_site(self._settings.site) if backend == "HTCondor" else {}
+        """What the site allows a job of a backend, and asks for."""
+        return self._settings.pool.known() if backend == "HTCondor" else {}
 
     def _known(self, job: dict[str, Any], attach: str) -> dict[str, Any] | None:
         """The job that was stored for this request, or to which it attaches, as the same cell's."""

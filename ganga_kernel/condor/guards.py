@@ -19,7 +19,7 @@ def check(allowed: Mapping[str, Any], kind: str, tasks: int, sent: int) -> None:
 
     Parameters
     ----------
-    allowed: what `limits.of_site` says
+    allowed: what `Site.known` says
     kind: of file system that the spool is on, see `filesystems.kind_of`
     tasks: how many the job has; 1 if that isn't known yet
     sent: bytes of the files that each task gets

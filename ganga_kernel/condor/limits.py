@@ -1,65 +1,14 @@
 """What a site allows a job in HTCondor, and what of that it has used. Pure.
 
-A pool doesn't tell such limits: the sites do, in their documentation. Here they are as data, by site. CERN's
-are from its batch documentation (https://batchdocs.web.cern.ch).
+A pool doesn't tell such limits: the sites do, in their documentation. See `ganga_kernel.sites`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ganga_kernel.submitcommands import Command
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a site allows; nothing is limited by default.
-
-    Attributes
-    ----------
-    flavours: seconds that a run of a job may take, by the job's attribute ``JobFlavour``; a number in its
-        attribute ``MaxRuntime`` counts in their place
-    flavour: that of a job which names none, or an unknown one
-    restarts: how often a job is started anew before it is removed
-    held: seconds after which a job on hold is deleted
-    transfer: bytes of files that a task is sent, at most
-    """
-
-    flavours: Mapping[str, int] = field(default_factory=dict)
-    flavour: str = ""
-    restarts: int | None = None
-    held: int | None = None
-    transfer: int | None = None
-
-
-#: The limits by the name of the site; see the setting `GangaKernel.site`.
-SITES: dict[str, Limits] = {
-    "generic": Limits(),
-    "cern": Limits(
-        flavours={
-            "espresso": 20 * _MINUTE, "microcentury": _HOUR, "longlunch": 2 * _HOUR, "workday": 8 * _HOUR,
-            "tomorrow": _DAY, "testmatch": 3 * _DAY, "nextweek": 7 * _DAY,
-        },
-        flavour="espresso",
-        restarts=10,
-        held=_DAY,
-        transfer=2**30,
-    ),
-}  # fmt: skip
-
-
-def of_site(site: str) -> dict[str, Any]:
-    """A site's limits as plain data, to be stored with a job.
-
-    Parameters
-    ----------
-    site: one of `SITES`
-    """
-    return asdict(SITES[site])
 
 
 def standing(
@@ -69,7 +18,7 @@ def standing(
 
     Parameters
     ----------
-    allowed: what `of_site` returned; empty for no limits
+    allowed: what `Site.known` says; empty for no limits
     resources: what the job asks for, as `options.Options.resources` has it
     tasks: the job's, as stored
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bindings
+from ganga_kernel.condor.credentials import hand_over
 from ganga_kernel.condor.description import late
 from ganga_kernel.condor.eventlog import WHOLE, Observation
 from ganga_kernel.errors import GangaKernelError, ScheddUnreachable, SubmitRefused
@@ -87,6 +88,7 @@ class Schedd:
         if folder.startswith("/") and "$" not in folder and not Path(folder).is_dir():
             # HTCondor would take the job, and never write its log.
             raise SubmitRefused(f"The job's folder doesn't exist: {folder}", "Make it first.")
+        hand_over(description)
         schedd = self._connect()
         try:
             result = schedd.submit(

@@ -120,6 +120,7 @@ def test_ganga_that_can_t_be_imported(site: Site) -> None:
     [
         ("c.GangaKernel.bakend = 'Local'", ["bakend", "backend"]),
         ("c.GangaKernel.local_slots = 'many'", ["local_slots"]),
+        ("c.Cern.flavors = {}", ["Cern.flavors", "flavours"]),
         ("nonsense", ["NameError"]),
         ("c.GangaKernel.options = {'memroy': '1GB'}", ["memroy", "GangaKernel.options"]),
     ],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ganga_kernel.condor import guards, limits
+from ganga_kernel.condor import guards
 from ganga_kernel.errors import SubmitRefused
 from ganga_kernel.maps import MOST_TASKS
+from ganga_kernel.sites import SITES
 
-CERN = limits.of_site("cern")
+CERN = SITES["cern"]().known()
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_what_can_t_work_is_refused(kind: str, tasks: int, sent: int, said: str)
 
 def test_what_is_allowed_goes_out() -> None:
     guards.check(CERN, "afs", 4000, 2**30)
-    guards.check(limits.of_site("generic"), "nfs4", 10_000, 2**40)
+    guards.check(SITES["generic"]().known(), "nfs4", 10_000, 2**40)
     assert (
         guards.most_tasks("afs", MOST_TASKS) == 4000 and guards.most_tasks("nfs4", MOST_TASKS) == MOST_TASKS
     )

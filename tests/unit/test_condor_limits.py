@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from traitlets.config import Config
 
 from ganga_kernel import panel
-from ganga_kernel.condor.limits import SITES, of_site, standing
+from ganga_kernel.broker.backends import with_sites
+from ganga_kernel.condor.limits import standing
+from ganga_kernel.sites import SITES
 from tests.unit.test_panel import job
 
-CERN = of_site("cern")
+CERN = SITES["cern"]().known()
 
 
 def task(state: str = "running", **values: Any) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def test_the_shortest_time_counts(resources: dict[str, Any], most: int, why: str
 
 
 def test_without_a_site_only_what_was_asked_for_limits_a_job() -> None:
-    generic = of_site("generic")
+    generic = SITES["generic"]().known()
     tasks = [task(attempt=9), task("held")]
     assert standing(generic, {}, tasks) == standing({}, {}, tasks) == {}
     assert standing(generic, {"runtime": 60}, tasks)["runtime"]["why"] == "--runtime"
@@ -69,4 +72,13 @@ def test_the_panel_says_what_is_left() -> None:
 
 
 def test_a_default_flavour_is_one_of_its_site() -> None:
-    assert all(site.flavour in site.flavours for site in SITES.values() if site.flavours)
+    known = [site().known() for site in SITES.values()]
+    assert all(one["flavour"] in one["flavours"] for one in known if one["flavours"])
+
+
+def test_what_a_site_knows_can_be_set_and_its_commands_give_way_to_the_cell_s() -> None:
+    config = Config({"Cern": {"held": 5}, "Generic": {"restarts": 1}})
+    known = SITES["cern"](config=config).known()
+    assert (known["held"], known["restarts"], known["transfer"]) == (5, 10, 2**30)
+    assert with_sites({"+sendcredential": "false"}, known["commands"]) == {"+sendcredential": "false"}
+    assert with_sites({"+A": "1"}, known["commands"]) == {"MY.SendCredential": "true", "+A": "1"}
