@@ -18,7 +18,8 @@ def test_a_credential_that_can_t_be_made_is_told_and_nothing_is_submitted(
     submit: Callable[..., Cluster], pool: Pool
 ) -> None:
     before = pool.run("condor_q", "-af", "ClusterId")
-    with pytest.raises(SubmitRefused, match=r"(?s)needs your Kerberos credential.*kinit.*\+SendCredential=false"):
+    says = r"(?s)needs your Kerberos credential.*kinit.*\+SendCredential=false"
+    with pytest.raises(SubmitRefused, match=says):
         submit(arguments=["-c", "true"], commands=SEND)
     assert pool.run("condor_q", "-af", "ClusterId") == before
 
