@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import Gate, Kernel, Site, make_site
 
-pytest_plugins = ["tests.pool"]
+pytest_plugins = ["tests.pool", "tests.slurm"]
 
 # A shell starts what runs in its background with SIGINT ignored, and what the tests start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,7 +20,7 @@ from ..filesystems import kind_of
 from ..inputfiles import is_url
 from ..spool import Spool, description
 from ..submitcommands import Command
-from . import clusters
+from . import clusters, slurm, slurmqueue
 from .clusters import FURTHER, TOKEN
 from .stream import EventStream
 from .watch import kill_processes, local_native, local_processes
@@ -57,11 +57,14 @@ def check(backend: str) -> None:
     Raises
     ------
     ScheddUnreachable: no HTCondor schedd answers.
+    BackendError: no Slurm does.
     """
     if backend == "HTCondor":
         from ..condor.schedd import Schedd
 
         Schedd().query("false", ["ClusterId"])
+    elif backend == "Slurm":
+        slurmqueue.ask()
 
 
 def check_resources(backend: str, resources: dict[str, Any]) -> None:
@@ -84,7 +87,8 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
         if "container" in resources:
             check_container(resources["container"])
         return
-    vain = set(resources) - _ANYWHERE if backend != "Local" else _CONDORS & set(resources)
+    possible = {"Local": set(resources) - _CONDORS, "Slurm": slurm.POSSIBLE}.get(backend, _ANYWHERE)
+    vain = set(resources).difference(possible)
     if vain:
         raise BackendError(
             f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
@@ -153,6 +157,8 @@ def prepare(backend: str, job: dict[str, Any], spool: Path) -> tuple[dict[str, A
         ]
         for task in range(len(job["tasks"]))
     ]  # fmt: skip
+    if backend == "Slurm":
+        return {"extraopts": slurm.options(job)}, commands
     split_at_once = {"batchsize": len(commands)} if backend == "Local" and len(commands) > 1 else {}
     return split_at_once, commands
 
@@ -209,6 +215,8 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
         shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
     else:
         shown = [shlex.join(command) for command in commands]
+        if job["backend"] == "Slurm":
+            shown = [f"sbatch {fields['extraopts']}", *shown]
         called = "Commands" if len(commands) > 1 else "Command"
     sizes = [(name, Path(name).stat().st_size) for name in files]
     return {"files": sizes, "python": _python_in_words(job), "called": called, "lines": shown}
@@ -272,17 +280,21 @@ def _queue(rows: list[dict[str, str]]) -> list[str]:
     return [f"queue {', '.join(rows[0])} from (", *values, ")"]
 
 
-def native(backend: str, ganga_backend: Any, outputs: list[Path]) -> str:
+def native(backend: str, ganga_backend: Any, parts: list[Any], outputs: list[Path]) -> str:
     """What the backend calls the job, as text for the store.
 
     Parameters
     ----------
-    outputs: for each subjob, or else for the job, the folder of Ganga's output
+    ganga_backend: the job's backend object
+    parts: those of each subjob, or else the job's
+    outputs: in the same way, the folders of Ganga's output
     """
     if backend == "Local":
         return local_native(ganga_backend, outputs)
     if backend == "HTCondor":
         return str(ganga_backend.cluster_id)
+    if backend == "Slurm":
+        return slurmqueue.native([str(part.id) for part in parts])
     return json.dumps({"id": str(getattr(ganga_backend, "id", ""))})
 
 
@@ -310,6 +322,8 @@ def adopt(job: dict[str, Any]) -> str | None:
             time.sleep(0.1)
             pids = [_started(stream) for stream in streams]
         return local_processes((pid, folder / "unknown") for pid in pids) if any(pids) else None
+    if job["backend"] == "Slurm":
+        return slurmqueue.find(job["token"], len(job["tasks"]))
     return None
 
 
@@ -326,6 +340,8 @@ def remove(job: dict[str, Any]) -> None:
 
         for cluster in clusters.names(job["clusters"]):
             Schedd().remove(cluster, "killed in the notebook")
+    elif job["backend"] == "Slurm":
+        slurmqueue.cancel(json.loads(job["native"]))
     else:
         kill_processes(job["native"])
 

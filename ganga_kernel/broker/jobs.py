@@ -21,7 +21,17 @@ from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
-from . import again, backends, clusters, dependencies, fetching, progress, reading, rehearsing
+from . import (
+    again,
+    backends,
+    clusters,
+    dependencies,
+    fetching,
+    progress,
+    reading,
+    rehearsing,
+    slurmqueue,
+)
 from .attaching import attaches
 from .dividing import Slots
 from .idling import LOOK, Idling
@@ -64,7 +74,10 @@ class Jobs:
         self._session = GangaSession(settings.ganga, self._from_ganga)
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
-        self._watching = Watching(store, tell, self._changed, self._over, self._again, self._send_rest)
+        self._slurm = slurmqueue.SlurmQueue()
+        self._watching = Watching(
+            store, tell, self._changed, self._over, self._again, self._send_rest, self._slurm
+        )
         self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered = float("-inf")
@@ -249,6 +262,7 @@ class Jobs:
             return self.job(number)
         self._store.change_job(number, kill_asked=1)
         self._watching.kill_asked(number)
+        self._slurm.soon()
         if job["handed"] == 0:
             self._end_unstarted(job, "killed", "")
         elif job["handed"] == 2:
@@ -286,6 +300,7 @@ class Jobs:
         """End a task on its backend; whether that has it."""
         if job["backend"] in backends.OURS:
             return await asyncio.to_thread(backends.remove_task, job, task, "killed in the notebook")
+        self._slurm.soon()
         await self._in_ganga(partial(self._session.kill, job["ganga_id"], task))
         return True
 
@@ -355,7 +370,7 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch(), self._explain())
+        await asyncio.gather(self._hand_over(), self._watch(), self._explain(), self._ask_slurm())
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
@@ -404,6 +419,14 @@ class Jobs:
             except sqlite3.Error:  # a full disk: the jobs go on without a sentence
                 log.exception("why jobs wait")
             await asyncio.sleep(LOOK)
+
+    async def _ask_slurm(self) -> None:
+        """Ask Slurm for its queue, while it has jobs of ours."""
+        while True:
+            await self._in_flight.wait()
+            if self._watching.has("Slurm"):
+                await self._slurm.look()
+            await asyncio.sleep(slurmqueue.LOOK)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
@@ -550,7 +573,10 @@ class Jobs:
     def _native(self, job: dict[str, Any], number: int) -> str:
         """What its backend calls a job that Ganga has; called in Ganga's thread."""
         session = self._session
-        return backends.native(job["backend"], session.backend_of(number), session.output_folders(number))
+        parts = session.backends_of(number)
+        return backends.native(
+            job["backend"], session.backend_of(number), parts, session.output_folders(number)
+        )
 
     def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
         with self._store:
@@ -629,7 +655,7 @@ class Jobs:
         """A job's backend has ended all its tasks."""
         self._accepted.set()  # a core is free
         unnoticed = [task["task"] for task in job["tasks"] if task["exit_code"] is None]
-        if job["backend"] == "Local" and job["ganga_id"] is not None and unnoticed:
+        if job["backend"] in ("Local", "Slurm") and job["ganga_id"] is not None and unnoticed:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
                 self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
             )

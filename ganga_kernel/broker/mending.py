@@ -5,7 +5,13 @@ To be looked through at each new release of Ganga.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from ..errors import SubmitRefused
+
+#: How Ganga's line begins that submits a job to a batch system, and none that kills one.
+_SUBMITS = "cd "
 
 
 def mend() -> None:
@@ -14,6 +20,7 @@ def mend() -> None:
     _start_local_jobs_without_a_login_shell()
     _share_no_command()
     _write_a_job_when_it_is_submitted()
+    _say_why_a_batch_system_refuses()
 
 
 def _monitor_every_backend() -> None:
@@ -92,3 +99,19 @@ def _write_a_job_when_it_is_submitted() -> None:
         return int(number)
 
     JobRegistry._add = add_unwritten
+
+
+def _say_why_a_batch_system_refuses() -> None:
+    """Batch.py:207 takes a submission that failed for one whose answer it can't read, and says nothing of why."""
+    from GangaCore.Lib.Batch.Batch import Batch
+
+    command = Batch.command.__func__
+
+    def command_or_reason(kind: Any, line: str, *args: Any, **kwargs: Any) -> Any:
+        code, said = command(kind, line, *args, **kwargs)
+        if code and line.startswith(_SUBMITS):
+            reason = " ".join(Path(said).read_text(errors="replace").split())
+            raise SubmitRefused(f"{kind._name} refused the job: {reason}", "Change what it names.")
+        return code, said
+
+    Batch.command = classmethod(command_or_reason)

@@ -171,6 +171,12 @@ class GangaSession:
 
         return stripProxy(self._ganga.jobs(number)).backend
 
+    def backends_of(self, number: int) -> list[Any]:
+        """The backend objects of each subjob, or else of the job."""
+        from GangaCore.GPIDev.Base.Proxy import stripProxy
+
+        return [stripProxy(job).backend for job in self._parts(number)]
+
     def output_folders(self, number: int) -> list[Path]:
         """Where Ganga keeps the output of each subjob, or else of the job."""
         return [Path(job.outputdir) for job in self._parts(number)]

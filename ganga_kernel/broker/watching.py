@@ -17,6 +17,7 @@ from .. import maps, spool
 from ..states import ended
 from . import clusters, dividing, progress, retries
 from .lastwords import last_words
+from .slurmqueue import SlurmQueue, SlurmWatcher
 from .store import Store
 from .stream import EventStream
 from .summary import job_state
@@ -120,6 +121,7 @@ class Watching:
     again: told of a job, and a task of it that is to be released with more memory (see `retried`), or that
         has ended and is run again by HTCondor, in vain: after a crash, or since a shadow was killed
     grown: told of a job that has more tasks than its backend, since some handed on items
+    slurm: Slurm's queue
     """
 
     def __init__(
@@ -130,9 +132,10 @@ class Watching:
         over: Callable[[dict[str, Any]], None],
         again: Callable[[dict[str, Any], dict[str, Any]], None],
         grown: Callable[[int], None],
+        slurm: SlurmQueue,
     ) -> None:
         self._store, self._tell, self._changed, self._over, self._again = store, tell, changed, over, again
-        self._grown = grown
+        self._grown, self._slurm = grown, slurm
         self._jobs: dict[int, Watched] = {}
 
     def __bool__(self) -> bool:
@@ -142,6 +145,10 @@ class Watching:
     def local(self) -> int:
         """How many tasks run on this very host."""
         return sum(len(watched.open) for watched in self._jobs.values() if watched.job["backend"] == "Local")
+
+    def has(self, backend: str) -> bool:
+        """Whether a job of that backend is in flight."""
+        return any(watched.job["backend"] == backend for watched in self._jobs.values())
 
     def add(self, job: dict[str, Any], ganga_statuses: list[str]) -> None:
         """Watch a job that its backend has.
@@ -156,6 +163,8 @@ class Watching:
             watcher = LocalWatcher(job["native"])
         elif job["backend"] == "HTCondor":
             watcher = CondorWatcher(folder, job["log_offset"], job["id"], job["clusters"])
+        elif job["backend"] == "Slurm":
+            watcher = SlurmWatcher(job["native"], self._slurm)
         else:
             watcher = GangaWatcher()
             for task, status in enumerate(ganga_statuses):

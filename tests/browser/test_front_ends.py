@@ -100,6 +100,7 @@ def test_panels_go_on_while_an_ordinary_cell_is_busy(page: Page, gates: Gates) -
     assert [cell.prompt for cell in page.cells()] == ["[1]", "[2]", "[3]", "[*]", "[*]"]
     gates.open("third")
     page.wait_for_text(4, "sum 3")
+    page.wait_for_prompt(4, "[5]")
     assert [cell.prompt for cell in page.cells()] == ["[1]", "[2]", "[3]", "[4]", "[5]"]
 
 

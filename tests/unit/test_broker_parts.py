@@ -23,6 +23,7 @@ from ganga_kernel.broker.attaching import REFUSED, attaches
 from ganga_kernel.broker.dividing import handed_on
 from ganga_kernel.broker.lease import Lease
 from ganga_kernel.broker.progress import on_event, on_observation
+from ganga_kernel.broker.slurmqueue import SlurmQueue
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
 from ganga_kernel.broker.summary import error_of, failed_since, job_state, results, summary
@@ -329,7 +330,9 @@ def test_what_a_task_hands_on_becomes_tasks_of_the_size_that_suits(tmp_path: Pat
     }
     number = store.add(map_job(folder=str(tmp_path), backend="HTCondor", map=mapped, tasks=2))
     grown: list[int] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, lambda _: None, lambda *_: None, grown.append)
+    watching = Watching(
+        store, lambda *_: None, lambda _: None, lambda _: None, lambda *_: None, grown.append, SlurmQueue()
+    )
     store.change_job(number, clusters=[[7, 0, 2]])
     store.change_task(number, 0, state="running")
     watching.add(store.job(number) or {}, [])
@@ -436,7 +439,9 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
         )
     (tmp_path / "0.result").write_bytes(b"12345")
     over: list[dict[str, Any]] = []
-    watching = Watching(store, lambda *_: None, lambda _: None, over.append, lambda *_: None, lambda _: None)
+    watching = Watching(
+        store, lambda *_: None, lambda _: None, over.append, lambda *_: None, lambda _: None, SlurmQueue()
+    )
     job = store.job(number)
     assert job is not None
     watching.add(job, ["completed"] * 2)
@@ -463,6 +468,7 @@ def test_a_task_that_starts_anew_after_its_end_is_told_to_be_stopped(tmp_path: P
         lambda _: None,
         lambda _, task: stopped.append(task["task"]),
         lambda _: None,
+        SlurmQueue(),
     )
     watching.add(store.job(number) or {}, [])
     (tmp_path / "0.result").write_bytes(b"12345")
