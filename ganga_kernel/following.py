@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import failures, itemview
+from . import failures, itemview, outputfiles
 from .broker.client import Event
 from .calls import Bridge
 from .cells import LiveCell, Screen
@@ -169,6 +170,7 @@ class Following:
         for token in live.after:  # its result may refer to what theirs brings
             if token in by_token:
                 await by_token[token].ended.wait()
+        files = await asyncio.to_thread(outputfiles.bring, job, folder, tasks)
         if tasks is None:
             answer = await self._bridge.call(
                 "deliver",
@@ -194,6 +196,7 @@ class Following:
             self._refuse(live, answer["error"])
             return
         self.pending.discard(job["token"])
+        live.hints += files
         if answer["kept"]:
             live.hints.append(f"Kept as you set them meanwhile: {', '.join(answer['kept'])}.")
         if answer["changed"]:

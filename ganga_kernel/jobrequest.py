@@ -27,7 +27,7 @@ def request(
     notebook: path of the notebook; empty where the front end doesn't tell
     metadata: of the cell's execute_request
     number: the cell's In[n]
-    captured: what the bridge captured for the cell, and the items of its map
+    captured: what the bridge captured for the cell, the items of its map, and its files
     """
     token = uuid.uuid4().hex
     environment, mapped = captured["environment"], _map(captured, chosen)
@@ -44,6 +44,7 @@ def request(
             "surely": captured["surely"],
             "map": mapped,
             "seed": chosen.seed,
+            "files": captured["files"] and captured["files"]["described"],
             **environment,
         },
     )

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from . import dryrun, failures, jobrequest, maps, options, reattach
+from . import dryrun, failures, inputfiles, jobrequest, maps, options, reattach
 from .anyjob import AnyJob
 from .broker.client import BrokerClient
 from .calls import Bridge
@@ -183,6 +183,7 @@ class Notebook:
             return Failure.interrupt(interrupted)
         if "error" in captured:
             return Failure(**captured["error"])
+        captured["files"] = await self._files(captured["environment"]["directory"], chosen, spool)
         if chosen.dry_run:
             await self._tell(cell, asking, chosen, captured, spool)
             return None
@@ -375,6 +376,23 @@ class Notebook:
         if "error" not in captured:
             maps.check_bound(chosen.merge or (), captured["binds"])
         return {**captured, "map": given}
+
+    @staticmethod
+    async def _files(directory: str, chosen: Options, spool: Spool) -> dict[str, Any] | None:
+        """The files that a cell is to have and to bring back: described for its job, and their state.
+
+        Raises
+        ------
+        CellError: they aren't there.
+        """
+        if not (chosen.input or chosen.output):
+            return None
+        folder, travel = Path(directory), chosen.backend == "HTCondor"
+        found = await asyncio.to_thread(inputfiles.look, folder, chosen.input or ())
+        described = await asyncio.to_thread(
+            inputfiles.described, folder, found, chosen.output or (), travel, spool.objects
+        )
+        return {"described": described, "state": inputfiles.state(found)}
 
     async def _supersede(self, cell: str) -> None:
         """A cell is run again: what its failed jobs were to bind or change has the value from before."""

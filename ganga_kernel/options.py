@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NoReturn
 
-from . import maps, submitcommands
+from . import inputfiles, maps, submitcommands
 from .errors import OptionError
 from .maps import Map, Merge
 from .submitcommands import Command
@@ -44,6 +44,8 @@ class Options:
     container: image that the cell runs in
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
+    input: files that the cell is to have
+    output: files that it brings back
     wait: the cell ends only with its job
     map: the cell runs once for each item
     merge: names of a map whose values become one, by a function of two of them
@@ -71,6 +73,8 @@ class Options:
     container: str | None = None
     retries: int | None = None
     retry_memory: float | None = None
+    input: tuple[str, ...] | None = None
+    output: tuple[str, ...] | None = None
     wait: bool | None = None
     map: tuple[Map, ...] | None = None
     merge: tuple[Merge, ...] | None = None
@@ -208,6 +212,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
+    "input": (inputfiles.pattern, "file, folder, glob or URL that the cell reads; may be repeated"),
+    "output": (inputfiles.output_pattern, "file, folder or glob that the cell writes; may be repeated"),
     "wait": (flag, "the cell ends only with its job (--no-wait: it doesn't)"),
     "map": (maps.parse, "run the cell once for each item, e.g. x=range(10); may be repeated"),
     "merge": (maps.parse_merge, "one value in place of a list, e.g. total=max, or total=+ to add up"),
@@ -227,6 +233,7 @@ RESOURCES = (
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {
     "map": maps.together, "merge": maps.merged_together, "set": submitcommands.together,
+    "input": inputfiles.together, "output": inputfiles.together,
 }  # fmt: skip
 _FIELDS = {field.name for field in fields(Options)}
 assert {_attribute(name) for name in PARSERS} == _FIELDS

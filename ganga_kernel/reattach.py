@@ -52,10 +52,11 @@ def identities(
     where = [captured["environment"][key] for key in ("directory", "python", "python_version")]
     asked = {name: value for name, value in asdict(chosen).items() if name not in _NOT_ITS_OWN}
     items = captured["map"]["inputs"] if captured["map"] else []
+    files = captured["files"]["state"] if captured["files"] else ""
     return [
         hashlib.sha256(
             json.dumps(
-                [1, notebook, cell, source, backend, asked, where, items, inputs], sort_keys=True
+                [1, notebook, cell, source, backend, asked, where, items, inputs, files], sort_keys=True
             ).encode()
         ).hexdigest()
         for inputs in captured["inputs"]

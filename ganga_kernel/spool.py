@@ -9,10 +9,14 @@
     ``<task>.stderr``  what was said before the payload could report
     ``<task>.result``  the names that the cell bound; empty if there are none
     ``<token>.result`` the result of another job, whose names the cell reads
+    ``<task>.files``   the files that it wrote, if it is to bring back some; empty at first
+``placed/``
+    for each file that a job brought beside a notebook how it was then, see `outputfiles`
 ``objects/``
     content-addressed files: namespaces and items of maps (``<sha256>.pkl``), large buffers of namespaces
-    (``<digest>-<size>.buf``, see `payload.buffers`), modules of the user's own (``<sha256>.zip``) and the
-    payload (``<sha256>.pyz``)
+    (``<digest>-<size>.buf``, see `payload.buffers`), modules of the user's own (``<sha256>.zip``), the
+    payload (``<sha256>.pyz``), and files that cells are to have (``<digest>.tar``, and links to large ones,
+    ``<digest>.link``; see `inputfiles`)
 """
 
 from __future__ import annotations
@@ -68,13 +72,13 @@ class Spool:
         BackendError: the other folder isn't whole any more.
         """
         try:
-            description = json.loads((folder / "job.json").read_text())
+            before = description(folder)
         except (OSError, ValueError) as error:
             raise BackendError(
                 f"The description of the job in {folder} can't be read: {error}.", "Run the job's cell again."
             ) from error
         own = ("version", "token", "key", "inputs")
-        same = {name: value for name, value in description.items() if name not in own}
+        same = {name: value for name, value in before.items() if name not in own}
         return self.new_job(token, {**same, "map": described})
 
     def new_job(self, token: str, description: dict[str, Any]) -> Path:
@@ -124,7 +128,13 @@ def remove(folder: Path) -> None:
 
 def execution_count(folder: Path) -> int:
     """The In[n] that the cell had when it submitted the job in `folder`."""
-    return int(json.loads((folder / "job.json").read_text())["execution_count"])
+    return int(description(folder)["execution_count"])
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """What the job in `folder` is to run."""
+    described: dict[str, Any] = json.loads((folder / "job.json").read_text())
+    return described
 
 
 def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
@@ -134,13 +144,12 @@ def add_inputs(folder: Path, inputs: list[dict[str, Any]]) -> None:
     ----------
     inputs: ``{"file": path, "names": […], "same": {…}}``; see `ganga_kernel.payload.job.Input`
     """
-    described = json.loads((folder / "job.json").read_text())
-    _write(folder / "job.json", json.dumps({**described, "inputs": inputs}))
+    _write(folder / "job.json", json.dumps({**description(folder), "inputs": inputs}))
 
 
 def set_chunks(folder: Path, chunks: list[list[int]]) -> None:
     """Tell a job's payload which items of its map each task runs; one that has started knows it already."""
-    described = json.loads((folder / "job.json").read_text())
+    described = description(folder)
     _write(folder / "job.json", json.dumps({**described, "map": {**described["map"], "chunks": chunks}}))
 
 

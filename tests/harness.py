@@ -101,6 +101,10 @@ class Gate:
         """Let who waits go on."""
         self._path.touch()
 
+    def close(self) -> None:
+        """Hold up whoever comes from now on."""
+        self._path.unlink(missing_ok=True)
+
 
 def until(condition: Callable[[], Any]) -> None:
     """Wait until a condition holds."""

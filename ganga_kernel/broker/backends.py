@@ -17,7 +17,8 @@ from ..condor import guards
 from ..condor.description import LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
 from ..filesystems import kind_of
-from ..spool import Spool
+from ..inputfiles import is_url
+from ..spool import Spool, description
 from . import clusters
 from .clusters import FURTHER, TOKEN
 from .stream import EventStream
@@ -192,7 +193,7 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
     files = [str(path) for path in _files(Path(job["folder"]), spool)]
     called = "Submit description"
     if job["backend"] == "HTCondor":
-        files = fields["input_files"]
+        files = [name for name in fields["input_files"] if not is_url(name)]
         if job["map"] and job["map"]["rehearse"]:
             fields["items"] = fields["items"][:1]
             called = "Submit description of the first task"
@@ -408,12 +409,12 @@ def _in_condor(name: str, value: int) -> int:
 def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str, Any], list[list[str]]]:
     """HTCondor: nothing is taken to be shared; the sandbox goes out and the result comes back."""
     launch = Spool(payload.parent.parent).launcher()
-    asked = job["resources"]
+    asked, files = job["resources"], _travelling(description(folder))
     python, setup = python_of(job)
     fields = {
         "folder": str(folder),
-        "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent))],
-        "output_files": ["{task}.result"],
+        "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent)), *files["urls"]],
+        "output_files": ["{task}.result", *(["{task}.files"] if files["output"] else [])],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
         "attributes": {TOKEN: job["token"]},
@@ -434,14 +435,22 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
     return fields, [command]
 
 
+def _travelling(described: dict[str, Any]) -> dict[str, Any]:
+    """The files that a payload is to have and to bring back."""
+    return described.get("files") or {"archive": None, "large": [], "urls": [], "output": []}
+
+
 def _files(folder: Path, spool: Path) -> list[Path]:
     """What a payload reads."""
-    described = json.loads((folder / "job.json").read_text())
+    described = description(folder)
     mapped = [described["map"]["items"]] if described["map"] else []
     inputs = (one["file"] for one in described["inputs"])
     modules = [described["modules"]] if described["modules"] else []
+    files = _travelling(described)
+    given = [*filter(None, [files["archive"]]), *(file for _, file, _ in files["large"])]
     own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
-    return [*own, *map(Path, [described["namespace"], *described["buffers"], *mapped, *modules, *inputs])]
+    named = [described["namespace"], *described["buffers"], *mapped, *modules, *inputs, *given]
+    return [*own, *map(Path, named)]
 
 
 def _megabytes(asked: int | None) -> int | None:

@@ -66,8 +66,11 @@ def delivers(task: dict[str, Any]) -> bool:
 
 
 def arrived(result: dict[str, Any] | None, result_size: Callable[[str], int]) -> bool:
-    """Whether a result's file is whole."""
-    return result is not None and result_size(result["file"]) == result["size"]
+    """Whether a result's file is whole, and the archive of the files that the cell wrote, if there is one."""
+    if result is None:
+        return False
+    parts = [result, *filter(None, [result.get("files")])]
+    return all(result_size(part["file"]) == part["size"] for part in parts)
 
 
 def on_observation(

@@ -256,11 +256,12 @@ class Watching:
             if not more:
                 watched.changed |= self._observe(watched)
             replaced = [
-                self._keep(watched, tasks[number])
+                path
                 for number, state in before.items()
                 if not ended(state) and tasks[number]["result"] and ended(tasks[number]["state"])
+                for path in self._keep(watched, tasks[number])
             ]
-        for path in filter(None, replaced):
+        for path in replaced:
             path.unlink(missing_ok=True)
         for kind, what in told:
             self._tell(kind, what)
@@ -383,19 +384,24 @@ class Watching:
         self._store.change_task(watched.number, task["task"], **changes)
         return True
 
-    def _keep(self, watched: Watched, task: dict[str, Any]) -> Path | None:
-        """Keep the result that counts, under a name of its own; returns the name that it had.
+    def _keep(self, watched: Watched, task: dict[str, Any]) -> list[Path]:
+        """Keep the result that counts, and its files, under names of their own; returns the names they had.
 
         HTCondor may start a task anew whose shadow was killed before it had told the schedd of the end, and
         another result, with another signature, would come under the old name.
         """
         if watched.job["backend"] != "HTCondor" or not progress.arrived(task["result"], watched.result_size):
-            return None
-        folder, name = Path(watched.job["folder"]), str(task["result"]["file"])
+            return []
+        folder, result = Path(watched.job["folder"]), task["result"]
         kept = f"{task['task']}.{task['attempt']}.kept"
-        spool.keep(folder, name, kept)
-        self._change(watched, task, {"result": {**task["result"], "file": kept}})
-        return folder / name
+        renamed, names = {**result, "file": kept}, {result["file"]: kept}
+        if result.get("files"):
+            renamed["files"] = {**result["files"], "file": f"{kept}.files"}
+            names[result["files"]["file"]] = f"{kept}.files"
+        for name, new in names.items():
+            spool.keep(folder, name, new)
+        self._change(watched, task, {"result": renamed})
+        return [folder / name for name in names]
 
     @staticmethod
     def _last_words(watched: Watched, task: int) -> str:

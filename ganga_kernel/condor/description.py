@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ganga_kernel.errors import SubmitRefused
+from ganga_kernel.inputfiles import is_url
 
 #: In an argument, a folder-relative file name or an environment value: the task's own name.
 TASK = "{task}"
@@ -66,7 +67,7 @@ class JobSpec:
     arguments, environment:
         For every task; ``{task}`` stands for the task's name.
     input_files:
-        Absolute paths of files to send along; they arrive under their base names.
+        Absolute paths of files to send along, and URLs to fetch; they arrive under their base names.
     output_files:
         Names of files that the job must make and HTCondor brings back; a missing one holds the job.
         Empty: none. None: every new file at the top of the job's scratch folder.
@@ -148,7 +149,7 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
     if spec.container:
         lines["container_image"] = _name(spec.container, "the image")
     if spec.input_files:
-        lines["transfer_input_files"] = _list(path(name, "an input file") for name in spec.input_files)
+        lines["transfer_input_files"] = _list(_input(name) for name in spec.input_files)
     if spec.output_files is not None:
         # An empty value would count as none given, which means every new file.
         lines["transfer_output_files"] = (
@@ -247,6 +248,10 @@ def _name(text: str, what: str) -> str:
             "Rename it.",
         )
     return text.replace("$", "$(DOLLAR)")
+
+
+def _input(text: str) -> str:
+    return _name(text, "a URL") if is_url(text) else path(text, "an input file")
 
 
 def _file_name(text: str, what: str) -> str:

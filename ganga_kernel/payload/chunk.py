@@ -23,6 +23,7 @@ class Chunk:
     runner: runs the cell
     load: loads what the notebook sent, and an item's values, into the namespace
     ran: called after each run of the cell
+    collect: called with each item that has ended: takes in the files that it wrote
 
     Attributes
     ----------
@@ -39,10 +40,11 @@ class Chunk:
         events: EventStream,
         load: Callable[[int], None],
         ran: Callable[[], None],
+        collect: Callable[[int], None],
     ) -> None:
         self._job, self._mapped, self._namespace = job, mapped, namespace
         self._runner, self._outputs, self._events = runner, outputs, events
-        self._load, self._ran = load, ran
+        self._load, self._ran, self._collect = load, ran, collect
         self._folder = os.getcwd()
         self.frames: list[dict[str, Any]] = []
 
@@ -77,6 +79,7 @@ class Chunk:
         error: dict[str, Any] | None = self._runner.run(self._job.source, self._job.execution_count)
         self._ran()
         self._outputs.begin_item(None)
+        self._collect(item)
         if error is None:
             items.append(file, item, self._namespace, self._bound(values))
         elif self._mapped.allow_failures:

@@ -155,18 +155,6 @@ def differences(job: Job) -> list[str]:
     return [] if is_notebooks_environment(job) else packages.compared(job.packages)
 
 
-def enter_folder(job: Job) -> str | None:
-    """Go to the notebook's folder. Returns a sentence if that can't be done."""
-    try:
-        os.chdir(job.directory)
-    except OSError as error:
-        return (
-            f"The notebook's folder {job.directory} can't be used here ({error.strerror}), "
-            f"so the cell runs in {Path.cwd()}."
-        )
-    return None
-
-
 def add_cloudpickle(archive: str | None) -> str | None:
     """Make cloudpickle importable: the environment's own, else the one in the archive.
 

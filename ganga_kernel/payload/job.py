@@ -58,6 +58,45 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class Large:
+    """A file of the input that travels by itself.
+
+    Attributes
+    ----------
+    place: its path in the notebook, without the slash at its beginning
+    size: bytes that it had when the cell was submitted
+    """
+
+    place: str
+    file: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that a cell is to have (``--input``), and those that it brings back (``--output``).
+
+    Attributes
+    ----------
+    travel: whether they travel; else the workers see the notebook's folder
+    folder: number of the notebook's folder in its file system
+    inputs: each file, as a path without the slash at its beginning, with its bytes
+    archive: those of them that travel together, see `tarred`; None if there are none
+    large: the others
+    fetched: names of files that HTCondor fetches by URL
+    output: what comes back: paths of files and folders, or globs, relative to the notebook's folder
+    """
+
+    travel: bool
+    folder: int
+    inputs: list[tuple[str, int]]
+    archive: Path | None
+    large: list[Large]
+    fetched: list[str]
+    output: list[str]
+
+
+@dataclass(frozen=True)
 class Job:
     """What to run, and where.
 
@@ -80,6 +119,7 @@ class Job:
     mapped: its map; None for a cell that runs once
     seed: what random numbers begin with; None for nothing in particular
     colors: IPython's colour scheme there
+    files: what it has and brings back; None for neither
     """
 
     source: str
@@ -99,6 +139,7 @@ class Job:
     mapped: Mapped | None
     seed: int | None
     colors: str | None
+    files: Files | None
 
     @staticmethod
     def read(path: Path) -> Job:
@@ -131,6 +172,7 @@ class Job:
                 mapped=_mapped(path, described.get("map")),
                 seed=described.get("seed"),
                 colors=described.get("colors"),
+                files=_files(path, described.get("files")),
             )
         except OSError as error:
             raise PayloadError(
@@ -194,6 +236,20 @@ def _mapped(job: Path, described: dict[str, Any] | None) -> Mapped | None:
         budget=described["budget"],
         allow_failures=bool(described["allow_failures"]),
         surely=list(described["surely"]),
+    )
+
+
+def _files(job: Path, described: dict[str, Any] | None) -> Files | None:
+    if described is None:
+        return None
+    return Files(
+        travel=bool(described["travel"]),
+        folder=int(described["folder"]),
+        inputs=[(place, int(size)) for place, size, _ in described["inputs"]],
+        archive=_here(job, described["archive"]) if described["archive"] else None,
+        large=[Large(place, _here(job, file), int(size)) for place, file, size in described["large"]],
+        fetched=[url.rpartition("/")[2] for url in described["urls"]],
+        output=list(described["output"]),
     )
 
 

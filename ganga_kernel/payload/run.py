@@ -30,11 +30,13 @@ from . import (
     stdin,
     tqdmbars,
     unpickling,
+    workfolder,
 )
 from .chunk import Chunk
+from .collector import Collector
 from .events import EventStream
 from .frames import frames_of
-from .job import Job, Mapped, PayloadError
+from .job import Files, Job, Mapped, PayloadError
 from .outputs import Outputs, Stream
 from .termination import Termination
 from .used import used
@@ -64,6 +66,8 @@ class Payload:
         self._outputs: Outputs | None = None
         self._runner: Any = None
         self._unpacked: Path | None = None
+        #: What gathers the files that the cell writes, if it is to bring back some.
+        self._collector: Collector | None = None
         self._pid = os.getpid()
         #: Held while the end is being written: the cell's own, or that of a terminated job.
         self._ending = threading.Lock()
@@ -79,15 +83,16 @@ class Payload:
         """
         job = Job.read(self._job_file)
         environment.restore_variables(job)
-        self._write_empty_result()
+        self._write_empty(job)
         job.check_python()
         key = job.take_key(self._task)
         termination = Termination(self._terminate)
         environment.restore_import_path(job, self._archive)
         if job.modules is not None:
             self._install(job.modules)
+        entered = workfolder.enter(job, self._job_file.parent)
         notes = [
-            environment.enter_folder(job),
+            entered.note,
             environment.add_cloudpickle(self._archive),
             *environment.differences(job),
         ]
@@ -109,11 +114,16 @@ class Payload:
                 os._exit(OK)
             if termination.asked:  # the signal may have cut short what the cell was waiting for
                 threading.Event().wait()
+            if not entered.is_notebooks and (said := workfolder.remedy(runner.exception)):
+                outputs.write("stderr", said)
 
+        if job.files is not None and job.files.output:
+            self._begin_to_collect(job.files, entered)
         if job.mapped is not None:
             chunk = Chunk(
                 job, job.mapped, module.__dict__, runner, outputs, self._events,
                 load=partial(self._load_item, job, job.mapped, module.__dict__), ran=ran,
+                collect=self._collect,
             )  # fmt: skip
             return self._run_chunk(chunk, job.mapped, key)
         self._load(job, module.__dict__)
@@ -123,6 +133,8 @@ class Payload:
         error = runner.run(job.source, job.execution_count)
         ran()
         frames = frames_of(runner.exception)
+        if not error:
+            self._collect(0)
         with self._ending:
             written = None if error else self._write_result(job, before, module.__dict__, key)
             self.end("error" if error else "ok", error, written, frames)
@@ -136,7 +148,7 @@ class Payload:
                 writer = sealed.Writer(file)
                 error = chunk.run(self._task, writer)
                 signature = writer.seal(key)
-            written = result.describe(self._result_file, signature)
+            written = {**result.describe(self._result_file, signature), **self._collected(key)}
         except OSError as problem:
             raise self._no_result(problem) from problem
         except pickling.DependencyError as problem:
@@ -227,17 +239,58 @@ class Payload:
             shown = f"_{job.execution_count}"  # the last expression's value, as IPython names it
             if shown in namespace:
                 left.names.append(shown)
-            return result.write(self._result_file, namespace, left, key)
+            written = result.write(self._result_file, namespace, left, key)
         except OSError as error:
             raise self._no_result(error) from error
         except pickling.DependencyError as error:
             raise PayloadError(f"The cell ran, but: {error}") from error
+        return {**written, **self._collected(key)}
 
-    def _write_empty_result(self) -> None:
+    def _write_empty(self, job: Job) -> None:
         try:
             result.write_empty(self._result_file)
+            if job.files is not None and job.files.travel and job.files.output:
+                result.write_empty(self._files_file)
         except OSError as error:
             raise self._no_result(error) from error
+
+    @property
+    def _files_file(self) -> Path:
+        """The archive of the files that the cell writes."""
+        return self._result_file.with_name(f"{self._task}.files")
+
+    def _begin_to_collect(self, files: Files, entered: workfolder.Entered) -> None:
+        archive = None if entered.is_notebooks else self._files_file
+        try:
+            self._collector = Collector(Path.cwd(), files.output, archive)
+            self._collector.begin()
+        except OSError as error:
+            raise self._no_files(error) from error
+
+    def _collect(self, item: int) -> None:
+        """An item has ended: take in the files that it wrote."""
+        if self._collector is None:
+            return
+        try:
+            self._collector.take(item)
+        except OSError as error:
+            raise self._no_files(error) from error
+
+    def _collected(self, key: str) -> dict[str, Any]:
+        """What the end event says of the files, beside what it says of the result."""
+        if self._collector is None:
+            return {}
+        try:
+            return self._collector.close(key)
+        except OSError as error:
+            raise self._no_files(error) from error
+
+    @staticmethod
+    def _no_files(error: OSError) -> PayloadError:
+        return PayloadError(
+            f"The files that --output names can't be gathered: {error}. "
+            "Ask for more --disk if there was too little, then run the cell again."
+        )
 
     def _no_result(self, error: OSError) -> PayloadError:
         return PayloadError(

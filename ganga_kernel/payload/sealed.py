@@ -267,6 +267,11 @@ def verify(path: str | Path, key: str, signature: str) -> bool:
         return False
 
 
+def key_of_files(key: str) -> str:
+    """The key of the archive of a job's files: it can't pass for a result, which is unpickled."""
+    return hmac.new(bytes.fromhex(key.strip()), b"files", hashlib.sha256).hexdigest()
+
+
 def _index(file: IO[bytes]) -> tuple[bytes, int]:
     """The index of a file, and where it begins."""
     end = file.seek(0, os.SEEK_END) - _PLACE.size

@@ -15,7 +15,7 @@ ENVIRONMENT = {"directory": "/d", "python": "/p", "python_version": [3, 11, 2], 
 SAME: dict[str, Any] = {
     "notebook": "/nb.ipynb", "cell": "a", "source": "x = y", "backend": "Local",
     "chosen": from_line("--cpus 1"),
-    "captured": {"environment": ENVIRONMENT, "inputs": ["f00d"], "map": None},
+    "captured": {"environment": ENVIRONMENT, "inputs": ["f00d"], "map": None, "files": None},
 }  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def captured(**changes: Any) -> dict[str, Any]:
         captured(environment={**ENVIRONMENT, "python_version": [3, 12, 0]}),
         captured(inputs=["beef"]),
         captured(map={"inputs": ["beef"]}),
+        captured(files={"state": "beef"}),
     ],
 )
 def test_a_change_makes_it_another_cell(other: dict[str, Any]) -> None:
