@@ -71,6 +71,8 @@ class LiveCell:
     ----------
     ended: set when the job has ended and its names are delivered, or its failure is
     next_output: number of the next output to show
+    early: sentences for the panel until the job starts
+    brings: files that the job is to write, as ``--output`` names them
     refused: why the result wasn't taken, if it wasn't
     after: tokens of the jobs whose names it took
     replaces: token of the job that was submitted once more as this one; empty if none was
@@ -88,6 +90,8 @@ class LiveCell:
         folder: Path | None = None,
     ) -> None:
         self.job, self.hints, self.folder = job, hints, folder
+        self.early: list[str] = []
+        self.brings: tuple[str, ...] = ()
         self.ended = asyncio.Event()
         self.next_output = 0
         self.refused = ""
@@ -179,12 +183,16 @@ class LiveCell:
             self._later = None
         self._drawn = time.monotonic()
         for one in (self._panel, *self._copies):
-            one.draw(self.job, self.hints)
+            one.draw(self.job, self._said())
+
+    def _said(self) -> list[str]:
+        """The sentences for the panel now."""
+        return self.hints if self.job["started"] or ended(self.job["state"]) else [*self.hints, *self.early]
 
     def copy_panel(self, parent: dict[str, Any]) -> None:
         """Draw the panel once more, under another cell, and keep it up to date there."""
         copy = LivePanel(parent, self._screen)
-        copy.draw(self.job, self.hints)
+        copy.draw(self.job, self._said())
         self._copies.append(copy)
 
     def _show(self, kind: str, content: dict[str, Any]) -> None:
@@ -198,7 +206,7 @@ class LiveCell:
         if self._clear_first:
             self._clear()
         if not self._panel.shown:
-            self._panel.draw(self.job, self.hints)
+            self._panel.draw(self.job, self._said())
         if kind == "execute_result":  # the cell may have been run again since
             content = {**content, "execution_count": self.job["execution_count"]}
         self._screen.publish(kind, content, self._parent)

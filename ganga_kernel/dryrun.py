@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .jobrequest import cautions
+from .jobrequest import cautions, unseen
 from .options import Options, spell_size
 
 
@@ -36,12 +36,28 @@ def as_text(
         *cautions(captured),
         f"Resources: {Options(**chosen.resources()).describe() or 'as the backend gives by default'}.",
         f"Python: {told['python']}, in {environment['directory']}.",
+        *_files(captured["files"]),
+        *unseen(captured, chosen),
         "Files:",
         *(f"    {spell_size(size, ' '):>8}  {path}" for path, size in told["files"]),
         f"{told['called']}:",
         *(f"    {line}" for line in told["lines"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _files(files: Mapping[str, Any] | None) -> list[str]:
+    """What the cell is to have and to bring back."""
+    if files is None:
+        return []
+    described = files["described"]
+    given = [f"    {spell_size(size, ' '):>8}  /{place}" for place, size, _ in described["inputs"]]
+    given += [f"              {url}" for url in described["urls"]]
+    brings = ", ".join(described["output"])
+    return [
+        *(["Input:", *given] if given else []),
+        *([f"Output that comes back: {brings}."] if brings else []),
+    ]
 
 
 def _tasks(request: Mapping[str, Any]) -> str:

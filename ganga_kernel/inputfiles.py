@@ -82,6 +82,11 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def place_of(directory: str, path: str) -> str:
+    """A path as the cell has it, without the slash at its beginning."""
+    return os.path.normpath(os.path.join(directory, path)).lstrip("/")
+
+
 def together(given: Iterable[str]) -> tuple[str, ...]:
     """Patterns that were given one by one, each once."""
     return tuple(dict.fromkeys(given))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from typing import Any
 
-from . import reattach
+from . import inputfiles, reattach
 from .options import Options, spell_size
 from .routing import BatchCell
 from .spool import Spool
@@ -104,6 +105,26 @@ def cautions(captured: dict[str, Any]) -> list[str]:
     if captured["map"] and captured["mutates"]:
         said.append(f"What an item changes in {', '.join(captured['mutates'])} stays in that item.")
     return said
+
+
+def unseen(captured: dict[str, Any], chosen: Options) -> list[str]:
+    """What to say of files that the cell seems to open and that the workers may not see."""
+    if chosen.backend != "HTCondor":
+        return []
+    directory = captured["environment"]["directory"]
+    described = captured["files"]["described"]["inputs"] if captured["files"] else []
+    given = {place for place, *_ in described}
+    opens = [one for one in captured["opens"] if inputfiles.place_of(directory, one) not in given]
+    beside = [one for one in opens if not one.startswith("/")]
+    options = " ".join(f"--input {shlex.quote(one)}" for one in beside)
+    said = f"The cell opens {', '.join(beside)}: where workers don't see this folder, add {options}."
+    far = [
+        f"The cell opens {one}, which workers may not see: a link to it beside the notebook can go along with "
+        "--input."
+        for one in opens
+        if one.startswith("/")
+    ]
+    return [*([said] if beside else []), *far]
 
 
 def merges(chosen: Options) -> dict[str, str]:

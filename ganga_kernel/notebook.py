@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from . import dryrun, failures, inputfiles, jobrequest, maps, options, reattach
+from . import dryrun, failures, inputfiles, jobrequest, maps, options, outputfiles, reattach
 from .anyjob import AnyJob
 from .broker.client import BrokerClient
 from .calls import Bridge
@@ -183,7 +183,14 @@ class Notebook:
             return Failure.interrupt(interrupted)
         if "error" in captured:
             return Failure(**captured["error"])
-        captured["files"] = await self._files(captured["environment"]["directory"], chosen, spool)
+        try:
+            if not chosen.dry_run:
+                await self._until_written(chosen.input or (), asking, cell)
+            captured["files"] = await self._files(captured["environment"]["directory"], chosen, spool)
+        except JobFailed as failed:
+            return failed.failure
+        except Interrupted as interrupted:
+            return Failure.interrupt(interrupted)
         if chosen.dry_run:
             await self._tell(cell, asking, chosen, captured, spool)
             return None
@@ -218,7 +225,7 @@ class Notebook:
             items = job["items"]
             which = f"{items['total']} of {items['of']} items of " if failed and items else ""
             live = await self._jobs.at(job, asking.parent, [f"It runs {which}job {number} once more."])
-            live.cell, live.replaces = before.cell, before.job["token"]
+            live.cell, live.replaces, live.brings = before.cell, before.job["token"], before.brings
             live.after = [self._jobs.newest_of(token) for token in before.after]
             await self._place(live, **{**before.placed, "number": asking.number, "replaces": live.replaces})
         self._spawn(self._jobs.follow(live))
@@ -377,6 +384,19 @@ class Notebook:
             maps.check_bound(chosen.merge or (), captured["binds"])
         return {**captured, "map": given}
 
+    async def _until_written(self, inputs: Iterable[str], asking: Asking, cell: BatchCell) -> None:
+        """Wait for the jobs of other cells that are to write what a cell is to have.
+
+        Raises
+        ------
+        JobFailed: one of them failed.
+        Interrupted: the user ended the wait.
+        """
+        mine = jobrequest.identity_of(asking.parent["metadata"], cell)
+        others = [live for live in self._jobs.cells.values() if live.cell != mine and not live.ended.is_set()]
+        writers = [live.job["token"] for live in others if outputfiles.meet(live.brings, inputs)]
+        await self._until_delivered(writers)
+
     @staticmethod
     async def _files(directory: str, chosen: Options, spool: Spool) -> dict[str, Any] | None:
         """The files that a cell is to have and to bring back: described for its job, and their state.
@@ -432,6 +452,8 @@ class Notebook:
         else:
             hints = [*jobrequest.hints(captured), *await self._offer(chosen)]
         live = await self._jobs.at(job, asking.parent, hints)
+        live.early = jobrequest.unseen(captured, chosen)
+        live.brings = chosen.output or ()
         live.after = [one for one, *_ in after]
         live.cell = jobrequest.identity_of(asking.parent["metadata"], cell)
         await self._place(

@@ -228,6 +228,12 @@ def names(pattern: str, place: str) -> bool:
     return _names_parts(pattern.split("/"), place.split("/"))
 
 
+def meet(outputs: Iterable[str], inputs: Iterable[str]) -> bool:
+    """Whether a pattern of ``--input`` may name what one of ``--output`` names."""
+    wanted = [os.path.normpath(one) for one in inputs]
+    return any(names(output, one) or names(one, output) for output in outputs for one in wanted)
+
+
 def _names_parts(pattern: list[str], place: list[str]) -> bool:
     if not pattern:
         return True

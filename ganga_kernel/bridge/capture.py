@@ -12,7 +12,19 @@ from IPython import get_ipython
 
 from ..payload import parts, pickling
 from . import aliases as aliased
-from . import awaited, effects, history, inputs, mapped, modules, names, placeholders, reach, usermodules
+from . import (
+    awaited,
+    effects,
+    history,
+    inputs,
+    mapped,
+    modules,
+    names,
+    opened,
+    placeholders,
+    reach,
+    usermodules,
+)
 from .objects import Buffers, store
 from .placeholders import UNBOUND
 
@@ -93,6 +105,7 @@ def capture(
       ``atoms``: those that get nothing that could be changed;
     - ``binds``: names that become pending; ``surely``: those that the cell surely binds; ``mutates``: those
       whose objects it changes; ``behind``: names that what it binds may read later;
+    - ``opens``: files that it seems to open, see `opened.opened`;
     - the environment;
     - ``inputs`` or ``unlike``, see `inputs.compared`.
     """
@@ -162,6 +175,7 @@ def capture(
         "behind": sorted(behind),
         "links": {name: sorted(changed.links.get(name, ())) for name in sorted(binds)},
         "atoms": sorted(changed.atoms & binds) if not given else [],
+        "opens": opened.opened(transformed),
         "environment": _environment(shell),
         **comparison,
     }

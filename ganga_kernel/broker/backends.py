@@ -435,6 +435,11 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
     return fields, [command]
 
 
+def urls(folder: Path) -> list[str]:
+    """What HTCondor is to fetch for the job in a folder."""
+    return list(_travelling(description(folder))["urls"])
+
+
 def _travelling(described: dict[str, Any]) -> dict[str, Any]:
     """The files that a payload is to have and to bring back."""
     return described.get("files") or {"archive": None, "large": [], "urls": [], "output": []}

@@ -21,7 +21,7 @@ from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
 from ..states import ended
-from . import again, backends, clusters, dependencies, progress, reading, rehearsing
+from . import again, backends, clusters, dependencies, fetching, progress, reading, rehearsing
 from .attaching import attaches
 from .dividing import Slots
 from .idling import LOOK, Idling
@@ -127,6 +127,7 @@ class Jobs:
         if backend == "HTCondor":
             site = self._settings
             await asyncio.to_thread(backends.check_site, job, self._limits(backend), site.spool)
+            await fetching.check(backends.urls(Path(job["folder"])))
         if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
             return
         await asyncio.to_thread(backends.check, backend)
