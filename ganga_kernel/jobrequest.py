@@ -119,8 +119,8 @@ def unseen(captured: dict[str, Any], chosen: Options) -> list[str]:
     options = " ".join(f"--input {shlex.quote(one)}" for one in beside)
     said = f"The cell opens {', '.join(beside)}: where workers don't see this folder, add {options}."
     far = [
-        f"The cell opens {one}, which workers may not see: a link to it beside the notebook can go along with "
-        "--input."
+        f"The cell opens {one}, which workers may not see: put a link to it beside the notebook, open that, "
+        "and name it with --input."
         for one in opens
         if one.startswith("/")
     ]

@@ -23,15 +23,16 @@ class Collector:
     ----------
     folder: what the patterns are relative to
     patterns: paths of files and folders, or globs
-    archive: where the archive goes; None where the files are in their place already
+    archive: where the archive goes; None where nothing travels
+    in_place: whether the files are in their places already: the archive has only the items then
 
     Raises
     ------
     OSError: the archive can't be written.
     """
 
-    def __init__(self, folder: Path, patterns: list[str], archive: Path | None) -> None:
-        self._folder, self._patterns, self._path = folder, patterns, archive
+    def __init__(self, folder: Path, patterns: list[str], archive: Path | None, in_place: bool) -> None:
+        self._folder, self._patterns, self._path, self._in_place = folder, patterns, archive, in_place
         self._unmatched = set(patterns)
         self._before: _State = {}
         if archive is not None:
@@ -59,7 +60,7 @@ class Collector:
         self._before = now
         if self._path is not None:
             self._tar.add_folder(str(item))
-            for place in written:
+            for place in () if self._in_place else written:
                 self._tar.add_file(f"{item}/{place}", str(self._folder / place))
 
     def close(self, key: str) -> dict[str, Any]:

@@ -260,9 +260,9 @@ class Payload:
         return self._result_file.with_name(f"{self._task}.files")
 
     def _begin_to_collect(self, files: Files, entered: workfolder.Entered) -> None:
-        archive = None if entered.is_notebooks else self._files_file
+        archive = self._files_file if files.travel else None
         try:
-            self._collector = Collector(Path.cwd(), files.output, archive)
+            self._collector = Collector(Path.cwd(), files.output, archive, entered.is_notebooks)
             self._collector.begin()
         except OSError as error:
             raise self._no_files(error) from error

@@ -211,9 +211,9 @@ def test_in_the_notebook_s_folder_nothing_is_archived(tmp_path: Path) -> None:
     root = notebook(tmp_path)
     files = described(root, tmp_path / "objects", "calib", output=("out.txt", "none.txt"))
     result = run_cell(tmp_path, "open('out.txt', 'w').write('x')", {}, directory=str(root), files=files)
-    written = result.end["result"]
-    assert (written["files"], written["unmatched"]) == (None, ["none.txt"])
-    assert (root / "out.txt").read_text() == "x" and (tmp_path / "0.files").read_bytes() == b""
+    assert result.end["result"]["unmatched"] == ["none.txt"]
+    assert taken(result, root, ("out.txt",)) == outputfiles.Taken([], [], [])
+    assert (root / "out.txt").read_text() == "x"
 
 
 def test_a_file_that_is_missing_on_the_worker_is_named_with_its_remedy(tmp_path: Path) -> None:
