@@ -43,12 +43,12 @@ def bring(job: Mapping[str, Any], folder: Path, tasks: list[dict[str, Any]] | No
     ------
     BadSignature, OSError: see `Places.take`.
     """
-    described = spool.description(folder)
-    files = described.get("files")
-    if not files or not files["output"]:
-        return []
     once = {"folder": job["folder"], "result": job["result"], "last": None}
     left = [task for task in ([once] if tasks is None else tasks) if task["result"]]
+    if not any("unmatched" in task["result"] for task in left):
+        return []  # without --output
+    described = spool.description(folder)
+    files = described["files"]
     by_job: dict[str, list[Source]] = {}
     for task in left:
         sources = by_job.setdefault(task["folder"], [])

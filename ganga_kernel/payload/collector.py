@@ -87,7 +87,10 @@ class Collector:
         for pattern in self._patterns:
             for path in glob.iglob(os.path.join(glob.escape(str(self._folder)), pattern), recursive=True):
                 for file in _files(path):
-                    state = os.stat(file)
+                    try:
+                        state = os.stat(file)
+                    except FileNotFoundError:  # another task has the same folder
+                        continue
                     place = os.path.relpath(file, str(self._folder))
                     yield pattern, place, (state.st_size, state.st_mtime_ns, state.st_ino)
 
