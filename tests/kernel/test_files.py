@@ -120,14 +120,13 @@ def elsewhere(kernel: Kernel, code: str, tasks: int = 1) -> Cell:
 
 
 def test_in_a_pool_files_go_along_and_come_back(condor: Kernel) -> None:
-    with (condor.folder / "large.bin").open("wb") as file:
+    with (condor.folder.parent / "data" / "large.bin").open("wb") as file:
         file.truncate(LARGE)
     dry = condor.run(f"%%batch --dry-run {OPTIONS}\n{CELL}").text
     assert "calib/v1/gains.txt\n" in dry and "Output that comes back: out, missing*.txt." in dry
-    assert "The cell opens" not in dry and "0.files" not in dry and "{task}.files" not in dry
-    cell = elsewhere(
-        condor, f"{OPTIONS} --input large.bin\n{CELL}assert os.path.getsize('large.bin') == {LARGE}"
-    )
+    assert "The cell opens" not in dry and "transfer_output_files = $(task).result, $(task).files\n" in dry
+    sized = f"assert os.path.getsize('../data/large.bin') == {LARGE}"
+    cell = elsewhere(condor, f"{OPTIONS} --input ../data/large.bin\n{CELL}{sized}")
     condor.until_panel(cell, "done")
     assert (condor.folder / "out/deep/sum.txt").read_text() == "42"
     assert (condor.folder / "out/more.bin").read_bytes() == bytes(range(256))
