@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -196,7 +197,15 @@ def described(
         "large": [(file.place, str(_link(file, objects)), file.size) for file in large] if travel else [],
         "urls": inputs.urls,
         "output": list(output),
+        "folders": [folder for one in output if (folder := _folder_for(directory, one))],
     }
+
+
+def _folder_for(directory: Path, one: str) -> str:
+    """The folder of what ``--output`` names, below the notebook's, as far as it is there; else empty."""
+    plain = list(itertools.takewhile(lambda part: not set(part) & set("*?["), one.split("/")))
+    whole = ("/".join(plain[:count]) for count in range(len(plain), 0, -1))
+    return next((path for path in whole if (directory / path).is_dir()), "")
 
 
 def state(inputs: Inputs) -> str:

@@ -85,6 +85,7 @@ class Files:
     large: the others
     fetched: names of files that HTCondor fetches by URL
     output: what comes back: paths of files and folders, or globs, relative to the notebook's folder
+    folders: those that are there beside the notebook, and in which the cell may write it
     """
 
     travel: bool
@@ -94,6 +95,7 @@ class Files:
     large: list[Large]
     fetched: list[str]
     output: list[str]
+    folders: list[str]
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,7 @@ def _files(job: Path, described: dict[str, Any] | None) -> Files | None:
         large=[Large(place, _here(job, file), int(size)) for place, file, size in described["large"]],
         fetched=[url.rpartition("/")[2] for url in described["urls"]],
         output=list(described["output"]),
+        folders=list(described["folders"]),
     )
 
 

@@ -104,6 +104,8 @@ def _enter_own(directory: Path, files: Files, sandbox: Path) -> Entered:
                 )
             (root / large.place).parent.mkdir(parents=True, exist_ok=True)
             large.file.replace(root / large.place)
+        for place in files.folders:
+            (folder / place).mkdir(parents=True, exist_ok=True)
         for name in files.fetched:
             (sandbox / name).replace(folder / name)
         os.chdir(str(folder))

@@ -60,7 +60,7 @@ def test_the_payload_gets_its_arguments_and_the_attempt(sandbox: Path) -> None:
         "attempt": 3,
         "arguments": ["--job", "job.json", "--task", "4", "--attempt", "3"],
     }
-    assert (sandbox / "4.result").read_bytes() == b""
+    assert (sandbox / "4.result").read_bytes() == (sandbox / "4.files").read_bytes() == b""
 
 
 def test_without_a_job_ad_it_is_the_first_attempt(sandbox: Path) -> None:

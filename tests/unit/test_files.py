@@ -177,9 +177,9 @@ def test_the_payload_runs_where_the_files_are(
     monkeypatch.setattr(inputfiles, "LARGE", large)
     root, sandbox = notebook(tmp_path), tmp_path / "sandbox"
     sandbox.mkdir()
-    files = described(
-        root, tmp_path / "objects", "calib", "run.sh", "../other.csv", "run*.csv", output=("out",)
-    )
+    (root / "out" / "deep").mkdir(parents=True)
+    inputs = ("calib", "run.sh", "../other.csv", "run*.csv")
+    files = described(root, tmp_path / "objects", *inputs, output=("out/deep/[xy]",))
     for path in [*filter(None, [files["archive"]]), *(file for _, file, _ in files["large"])]:
         (sandbox / Path(path).name).write_bytes(Path(path).read_bytes())  # as HTCondor does
     gone(root)
@@ -189,15 +189,15 @@ def test_the_payload_runs_where_the_files_are(
         "seen = [open(n).read() for n in ('calib/a.txt', '../other.csv', 'run[1].csv')]\n"
         "seen.append(os.path.isdir('calib/empty'))\n"
         "seen.append(subprocess.run(['sh', './run.sh'], capture_output=True, text=True).stdout)\n"
-        "os.mkdir('out'); open('out/x', 'w').write('written'); os.symlink('x', 'out/y')",
+        "open('out/deep/x', 'w').write('written'); os.symlink('x', 'out/deep/y')",
         {},
         directory=str(root),
         files=files,
     )
     assert result.code == 0, result.events
     assert result.names()["seen"] == ["a", "2", "1", True, "ran\n"]
-    assert taken(result, root, ("out",)).brought == ["out/x", "out/y"]
-    assert [(root / "out" / name).read_text() for name in "xy"] == ["written", "written"]
+    assert taken(result, root, ("out",)).brought == ["out/deep/x", "out/deep/y"]
+    assert [(root / "out/deep" / name).read_text() for name in "xy"] == ["written", "written"]
 
 
 def taken(result: Result, root: Path, patterns: tuple[str, ...], number: int = 4) -> outputfiles.Taken:
