@@ -127,7 +127,7 @@ def test_setup_runs_first_in_bash_and_what_it_says_is_no_event(sandbox: Path) ->
     code, out, err = launch(sandbox, "mypython", setup="source ./setup.sh; echo 'it is' set")
     assert (code, out.splitlines()[1:]) == (1, ["a 'b' $c"])
     assert err == "hello\nit is set\n"
-    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.result"]
+    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.files", "4.result"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_setup_that_fails_is_an_event(sandbox: Path, setup: str, says: str) ->
     assert (code, error["ename"]) == (3, "SetupFailed")
     assert f"could not run --setup {setup}: " in error["evalue"] and says in error["evalue"]
     assert says.split("(")[-1].rstrip(")") in err
-    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.result"]
+    assert sorted(path.name for path in sandbox.glob("4.*")) == ["4.files", "4.result"]
 
 
 def test_a_python_that_is_not_there_after_the_setup_is_an_event_in_the_file_of_events(sandbox: Path) -> None:
