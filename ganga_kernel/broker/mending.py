@@ -102,7 +102,7 @@ def _write_a_job_when_it_is_submitted() -> None:
 
 
 def _say_why_a_batch_system_refuses() -> None:
-    """Batch.py:207 takes a submission that failed for one whose answer it can't read, and says nothing of why."""
+    """Batch.py:207 says of a submission that failed only that it can't read the answer, and not why."""
     from GangaCore.Lib.Batch.Batch import Batch
 
     command = Batch.command.__func__

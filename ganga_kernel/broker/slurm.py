@@ -1,7 +1,7 @@
 """Slurm, as far as Ganga doesn't see it: what a job asks for, and why it waits or ended. Pure.
 
-Ganga submits and kills. Its monitoring reads what its own script writes on the worker, so it knows nothing of a
-job that Slurm ended, or has not begun.
+Ganga submits and kills. Its monitoring reads what its own script writes on the worker, so it knows nothing of
+a job that Slurm ended, or has not begun.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _REASONS = {
     "Dependency": "It waits for another job of Slurm's.",
     "BeginTime": "Its time to begin has not come.",
     "PartitionDown": "Its partition is down.",
-    "PartitionConfig": "No node of its partition has what it asks for: %kill it, and ask for less, or for another "
-    "partition (--set partition=…).",
-    "PartitionTimeLimit": "It asks for more time than its partition allows: %kill it, and give a shorter --runtime.",
+    "PartitionConfig": "No node of its partition has what it asks for: %kill it, and ask for less, or for "
+    "another partition (--set partition=…).",
+    "PartitionTimeLimit": "It asks for more time than its partition allows: %kill it, and give a shorter "
+    "--runtime.",
     "PartitionNodeLimit": "It asks for more nodes than its partition has.",
     "ReqNodeNotAvail": "A node that it needs isn't available.",
     "AssocGrpCpuLimit": "The account's limit of cores is reached.",

@@ -1,7 +1,7 @@
 """Slurm's queue, asked for all jobs of this user at once, and a watcher for each of ours.
 
-How fast a job's output and end are seen doesn't depend on it: its payload tells them. So it is asked seldom: soon
-after something was done with a job, then less and less often (Slurm's own advice against loops of squeue).
+How fast a job's output and end are seen doesn't depend on it: its payload tells them. So it is asked seldom:
+soon after something was done with a job, then less and less often (Slurm advises against loops of squeue).
 """
 
 from __future__ import annotations

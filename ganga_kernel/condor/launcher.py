@@ -13,7 +13,7 @@ _SCRIPT = r"""#!/bin/sh
 # Start a payload on a worker:  /bin/sh launch PYTHON SETUP payload.pyz --job FILE --task N
 # PYTHON is a path, or a name that is looked up. SETUP is run by bash before, if it isn't empty.
 # Adds --attempt, keeps the payload's exit code, hands SIGTERM on, and makes sure that the result
-# file and N.files, for what --output brings, exist (HTCondor holds a job whose output file is missing).
+# file, and that of files, exist (HTCondor holds a job whose output file is missing).
 python=$1
 setup=$2
 shift 2

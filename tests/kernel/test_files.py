@@ -73,7 +73,7 @@ def served(folder: Path) -> Iterator[str]:
 def test_on_local_the_files_are_where_the_cell_writes_them(local: Kernel) -> None:
     cell = local.run(f"%%batch {OPTIONS}\n{CELL}")
     later = local.run("%%batch --input out/deep/sum.txt\nread = open('out/deep/sum.txt').read()")  # it waits
-    local.until_panel(later, "done")
+    _finished(local, later, "done")
     assert local.run("read").value == "'42'" and ": done (" in cell.panel
     assert (local.folder / "out/deep/sum.txt").read_text() == "42"
     assert "Nothing was written that --output missing*.txt names." in cell.panel
@@ -95,6 +95,12 @@ def test_an_input_that_has_changed_makes_it_another_cell(local: Kernel) -> None:
     (local.folder / "version.txt").write_text("second")
     assert local.run(code).job != first
     assert local.run("version").value == "'second'"
+
+
+def _finished(kernel: Kernel, cell: Cell, state: str) -> None:
+    """Wait until a job has ended and all that it brings is there."""
+    kernel.until_panel(cell, state)
+    kernel.run(f"%wait {cell.job}")
 
 
 def elsewhere(kernel: Kernel, code: str, tasks: int = 1) -> Cell:
@@ -127,7 +133,7 @@ def test_in_a_pool_files_go_along_and_come_back(condor: Kernel) -> None:
     assert "The cell opens" not in dry and "transfer_output_files = $(task).result, $(task).files\n" in dry
     sized = f"assert os.path.getsize('../data/large.bin') == {LARGE}"
     cell = elsewhere(condor, f"{OPTIONS} --input ../data/large.bin\n{CELL}{sized}")
-    condor.until_panel(cell, "done")
+    _finished(condor, cell, "done")
     assert (condor.folder / "out/deep/sum.txt").read_text() == "42"
     assert (condor.folder / "out/more.bin").read_bytes() == bytes(range(256))
     assert "Brought out/deep/sum.txt, out/more.bin." in cell.panel
@@ -136,14 +142,14 @@ def test_in_a_pool_files_go_along_and_come_back(condor: Kernel) -> None:
 
 def test_in_a_pool_that_shares_the_folder_the_cell_runs_there(condor: Kernel) -> None:
     cell = condor.run(f"%%batch {OPTIONS}\n{CELL}open('out/shared.txt', 'w').write(where)")
-    condor.until_panel(cell, "done")
+    _finished(condor, cell, "done")
     assert (condor.folder / "out/shared.txt").read_text() == str(condor.folder)
     assert "Brought" not in cell.panel and "Nothing was written that" in cell.panel
 
 
 def test_a_file_that_nobody_named_is_told_before_and_after(condor: Kernel) -> None:
     cell = elsewhere(condor, "--output unread.txt\nopen('calib/v1/gains.txt')\n")
-    condor.until_panel(cell, "failed")
+    _finished(condor, cell, "failed")
     early = "The cell opens calib/v1/gains.txt: where workers don't see this folder, add --input calib/v1/"
     assert early in cell.panels[0] and early not in cell.panel
     assert "If it is beside the notebook, --input calib/v1/gains.txt brings it along." in cell.text
@@ -154,13 +160,13 @@ def test_the_files_of_a_map_s_items_and_of_the_one_that_ran_again(condor: Kernel
     source = f"open(f'part{{i}}.txt', 'w').write(str(i))\nassert i < 2 or not os.path.exists({str(mark)!r})\n"
     condor.run("import os")
     cell = elsewhere(condor, f"--map i=range(3) --chunk 1 --output 'part*.txt'\n{source}", tasks=3)
-    condor.until_panel(cell, "failed")
+    _finished(condor, cell, "failed")
     assert not list(condor.folder.glob("part*"))
     mark.unlink()
     again = condor.run(f"%resubmit {cell.job} --failed")
     condor.until_panel(again, "queued")
     condor.run(f"%release {again.job}")
-    condor.until_panel(again, "done")
+    _finished(condor, again, "done")
     assert "Brought part0.txt, part1.txt" in again.panel
     assert [(condor.folder / f"part{i}.txt").read_text() for i in range(3)] == ["0", "1", "2"]
 
@@ -169,7 +175,7 @@ def test_urls_are_fetched_by_the_pool(condor: Kernel, tmp_path: Path) -> None:
     (tmp_path / "fetched.txt").write_text("from afar")
     with served(tmp_path) as address:
         cell = condor.run(f"%%batch --input {address}/fetched.txt\nfetched = open('fetched.txt').read()")
-        condor.until_panel(cell, "done")
+        _finished(condor, cell, "done")
     assert condor.run("fetched").value == "'from afar'"
     assert not (condor.folder / "fetched.txt").exists()
     refused = condor.run("%%batch --input nosuch://host/file.txt\nx = 1")

@@ -22,7 +22,7 @@ from ganga_kernel.broker.again import repeated
 from ganga_kernel.broker.attaching import REFUSED, attaches
 from ganga_kernel.broker.dividing import handed_on
 from ganga_kernel.broker.lease import Lease
-from ganga_kernel.broker.progress import on_event, on_observation
+from ganga_kernel.broker.progress import arrived, on_event, on_observation
 from ganga_kernel.broker.slurmqueue import SlurmQueue
 from ganga_kernel.broker.store import Store
 from ganga_kernel.broker.stream import EventStream
@@ -143,6 +143,13 @@ def here(_: str) -> int:
 
 def nowhere(_: str) -> int:
     return 0
+
+
+def test_a_result_has_arrived_with_its_files() -> None:
+    sizes = {"0.result": 5, "0.files": 7}
+    result = {"file": "0.result", "size": 5, "signature": "s", "files": {"file": "0.files", "size": 7}}
+    assert arrived(result, lambda name: sizes[name]) and not arrived(result, here)
+    assert arrived({**result, "files": None}, here) and not arrived(None, here)
 
 
 def after(changes: dict[str, Any]) -> dict[str, Any]:
