@@ -93,7 +93,9 @@ def on_observation(
     if kill_asked:
         reason = "This task was killed on request." if task["kill_asked"] else ""
         return {**changes, "state": "killed", "reason": reason, "error": None}
-    return {**changes, "state": "lost", "reason": lost(task, seen)}
+    # A payload that was terminated can only guess why.
+    error = {"error": None} if seen.reason and (task["error"] or {}).get("ename") == "Terminated" else {}
+    return {**changes, **error, "state": "lost", "reason": lost(task, seen)}
 
 
 def lost(task: dict[str, Any], seen: Observation) -> str:

@@ -81,8 +81,10 @@ def options(job: Mapping[str, Any]) -> str:
                 f"--set {name}=… is no option of sbatch.", "Write, for example, --set partition=long."
             )
         said[name.replace("_", "-")] = str(value)
-    said |= {"job-name": f"ganga-kernel-{job['id']}", "comment": job["token"]}
-    return " ".join(f"--{name}={_quoted(value)}" for name, value in said.items())
+    # As -J, or Ganga would add the name that the job has there.
+    called = _quoted(f"ganga-kernel-{job['id']}")
+    said["comment"] = job["token"]
+    return " ".join([f"-J {called}", *(f"--{name}={_quoted(value)}" for name, value in said.items())])
 
 
 def _spelled(name: str, value: Any) -> str:

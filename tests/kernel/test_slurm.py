@@ -36,11 +36,11 @@ def waiting(slurm: Slurm, job: str) -> dict[str, str]:
 
 def test_a_cell_runs_and_what_it_asks_for_is_asked_of_slurm(kernel: Kernel, gate: Gate, slurm: Slurm) -> None:
     kernel.run("base = 40")
-    asked = "--memory 300MB --cpus 2 --runtime 90s --group grp-of-mine --set partition=batch"
+    asked = "--memory 300MB --cpus 2 --runtime 2min --group grp-of-mine --set partition=batch"
     cell = kernel.run(f"%%batch {asked}\n{gate.code}print('on a node')\nsum_ = base + 2\nsum_")
     kernel.until_panel(cell, "running")
     known = waiting(slurm, cell.job)
-    assert (known["TimeLimit"], known["NumCPUs"], known["Account"]) == ("00:01:30", "2", "grp-of-mine")
+    assert (known["TimeLimit"], known["NumCPUs"], known["Account"]) == ("00:02:00", "2", "grp-of-mine")
     assert "mem=300M" in known["TRES"] and known["Comment"]
     gate.open()
     kernel.until_panel(cell, "done")
