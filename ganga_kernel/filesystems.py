@@ -8,6 +8,8 @@ import psutil
 
 #: What a folder on AFS holds at most, of files whose names are as short as ours.
 AFS_FILES = 16_000
+#: Kinds that other machines don't see, unless this one exports them.
+OF_ONE_MACHINE = {"btrfs", "ext2", "ext3", "ext4", "overlay", "tmpfs", "xfs", "zfs"}
 
 
 def kind_of(path: Path) -> str:

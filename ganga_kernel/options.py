@@ -42,6 +42,7 @@ class Options:
     python: interpreter that runs the cell, a path on the worker or a name that is looked up there
     setup: shell code that is run before, by bash
     container: image that the cell runs in
+    schedd, pool: name of an HTCondor schedd, and address of the collector that knows it
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
     input: files that the cell is to have
@@ -71,6 +72,8 @@ class Options:
     python: str | None = None
     setup: str | None = None
     container: str | None = None
+    schedd: str | None = None
+    pool: str | None = None
     retries: int | None = None
     retry_memory: float | None = None
     input: tuple[str, ...] | None = None
@@ -187,6 +190,21 @@ def line(text: str) -> str:
     return words(text)
 
 
+def schedd_name(text: str) -> str:
+    """The name of an HTCondor schedd: ``host``, ``name@host``."""
+    if not re.fullmatch(r"[\w.@-]+", text.strip()):
+        raise ValueError("a schedd's name is one as condor_status -schedd lists them, e.g. name@host")
+    return text.strip()
+
+
+def collector_address(text: str) -> str:
+    """The address of an HTCondor collector: ``HOST``, ``HOST:PORT``."""
+    found = re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?", text.strip())
+    if not found or int(found[2] or 1) not in range(1, 2**16):
+        raise ValueError("a collector's address is written HOST or HOST:PORT")
+    return text.strip()
+
+
 def _attribute(option: str) -> str:
     return option.replace("-", "_")
 
@@ -210,6 +228,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "python": (line, "Python that runs the cell: a path on the worker, or a name such as python3"),
     "setup": (line, "shell code that is run before, e.g. 'source /cvmfs/.../setup.sh'"),
     "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
+    "schedd": (schedd_name, "HTCondor schedd that gets the job, as condor_status -schedd names it"),
+    "pool": (collector_address, "HOST[:PORT] of the collector that knows that schedd"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
     "input": (inputfiles.pattern, "file, folder, glob or URL that the cell reads; may be repeated"),
@@ -227,8 +247,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
 }
 #: Options that are for the backend.
 RESOURCES = (
-    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "python", "setup",
-    "container", "retries", "retry-memory",
+    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "schedd", "pool",
+    "python", "setup", "container", "retries", "retry-memory",
 )  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {

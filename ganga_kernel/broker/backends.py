@@ -11,7 +11,7 @@ import json
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..condor import guards
 from ..condor.description import LOG, JobSpec, Task, describe, late
@@ -25,6 +25,9 @@ from .clusters import FURTHER, TOKEN
 from .stream import EventStream
 from .watch import kill_processes, local_native, local_processes
 
+if TYPE_CHECKING:
+    from ..condor.schedd import Schedd
+
 #: Backends that are known before Ganga is loaded.
 OURS = ("Local", "HTCondor")
 #: The attributes of an HTCondor job that hold what was asked for it.
@@ -36,8 +39,10 @@ _ATTRIBUTES = {
 _SLOT = {"memory": "Memory", "disk": "Disk", "gpus": "GPUs"}
 #: The bytes in which these attributes count.
 _UNITS = {"memory": 2**20, "disk": 2**10}
+#: Attributes of the Ganga object that aren't part of what the schedd is told.
+_NOT_IN_A_DESCRIPTION = {"items", "schedd", "pool"}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
-_CONDORS = {"set", "container", "retries", "retry_memory"}
+_CONDORS = {"set", "schedd", "pool", "container", "retries", "retry_memory"}
 #: What the payload's launcher can do on any backend.
 _ANYWHERE = {"python", "setup"}
 #: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
@@ -51,19 +56,21 @@ _START = 30.0
 _UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
 
 
-def check(backend: str) -> None:
-    """See that the backend can be reached. May take seconds if not.
+def check(job: dict[str, Any], spool: Path) -> None:
+    """See that a job's backend can be reached. May take seconds if not.
 
     Raises
     ------
-    ScheddUnreachable: no HTCondor schedd answers.
-    BackendError: no Slurm does.
+    ScheddUnreachable: the HTCondor schedd doesn't answer, or the pool knows none of that name.
+    SubmitRefused: it is on another machine, which doesn't see the spool.
+    BackendError: no Slurm answers.
     """
-    if backend == "HTCondor":
-        from ..condor.schedd import Schedd
-
-        Schedd().query("false", ["ClusterId"])
-    elif backend == "Slurm":
+    if job["backend"] == "HTCondor":
+        schedd = _schedd(job)
+        schedd.query("false", ["ClusterId"])
+        if schedd.name:
+            guards.check_shared(schedd.name, kind_of(spool), schedd.is_elsewhere())
+    elif job["backend"] == "Slurm":
         slurmqueue.ask()
 
 
@@ -77,6 +84,11 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
     if "retry_memory" in resources and "memory" not in resources:
         raise BackendError(
             "--retry-memory makes more of --memory, and none is asked for.", "Add --memory, e.g. 2GB."
+        )
+    if "pool" in resources and "schedd" not in resources:
+        raise BackendError(
+            "--pool says which collector knows a schedd, and no schedd is named.",
+            f"Add --schedd NAME; condor_status -schedd -pool {resources['pool']} lists them.",
         )
     if backend == "HTCondor":
         from ..condor.check import check as check_texts
@@ -243,9 +255,7 @@ def further(
 
 def find_further(job: dict[str, Any], first: int) -> int | None:
     """The cluster that `further` describes, if it was submitted."""
-    from ..condor.schedd import find_cluster
-
-    return find_cluster(FURTHER, _further_name(job, first), since=job["created"])
+    return _schedd(job).find_cluster(FURTHER, _further_name(job, first), since=job["created"])
 
 
 def _further_name(job: dict[str, Any], first: int) -> str:
@@ -257,13 +267,14 @@ def _submitted(
 ) -> tuple[dict[str, str], list[dict[str, str]]]:
     """What HTCondor is told of a job that was prepared: as Ganga's plugin does."""
     command, *arguments = commands[0]
-    spec = {name: value for name, value in fields.items() if name != "items"}
+    spec = {name: value for name, value in fields.items() if name not in _NOT_IN_A_DESCRIPTION}
     return describe(JobSpec(command, arguments=arguments, **spec), [Task(str(i)) for i in fields["items"]])
 
 
 def asked_of_a_slot(resources: dict[str, Any]) -> dict[str, Any]:
     """What `ganga_kernel.condor.slots` needs to know of a job's resources."""
     return {
+        "pool": resources.get("pool"),
         "requirements": resources.get("requirements", ""),
         "Cpus": resources.get("cpus", 1),
         **{_SLOT[name]: _in_condor(name, resources[name]) for name in _SLOT if name in resources},
@@ -310,9 +321,7 @@ def adopt(job: dict[str, Any]) -> str | None:
     """
     folder = Path(job["folder"])
     if job["backend"] == "HTCondor":
-        from ..condor.schedd import find_cluster
-
-        cluster = find_cluster(TOKEN, job["token"], since=job["created"])
+        cluster = _schedd(job).find_cluster(TOKEN, job["token"], since=job["created"])
         return None if cluster is None else str(cluster)
     if job["backend"] == "Local":
         streams = [folder / f"{task['task']}.events" for task in job["tasks"]]
@@ -336,10 +345,8 @@ def _started(stream: Path) -> int:
 def remove(job: dict[str, Any]) -> None:
     """End what Ganga doesn't know: an adopted job, or the subjobs on this host that it hasn't met yet."""
     if job["backend"] == "HTCondor":
-        from ..condor.schedd import Schedd
-
         for cluster in clusters.names(job["clusters"]):
-            Schedd().remove(cluster, "killed in the notebook")
+            _schedd(job).remove(cluster, "killed in the notebook")
     elif job["backend"] == "Slurm":
         slurmqueue.cancel(json.loads(job["native"]))
     else:
@@ -355,10 +362,8 @@ def remove_task(job: dict[str, Any], task: int, reason: str) -> bool:
     """
     if job["backend"] == "Local":
         return bool(kill_processes(job["native"], task))
-    from ..condor.schedd import Schedd
-
     proc = clusters.proc_of(job["clusters"], task)
-    return proc is not None and bool(Schedd().remove(proc, reason))
+    return proc is not None and bool(_schedd(job).remove(proc, reason))
 
 
 def act(job: dict[str, Any], action: str) -> int:
@@ -372,12 +377,10 @@ def act(job: dict[str, Any], action: str) -> int:
     ------
     BackendError: its backend has no such action, or doesn't have the job.
     """
-    from ..condor.schedd import Schedd
-
-    of_job = _clusters(job, action)
+    of_job, schedd = _clusters(job, action), _schedd(job)
     if action == "hold":
-        return sum(Schedd().hold(cluster, "held in the notebook") for cluster in of_job)
-    return sum(Schedd().release(cluster, "released in the notebook") for cluster in of_job)
+        return sum(schedd.hold(cluster, "held in the notebook") for cluster in of_job)
+    return sum(schedd.release(cluster, "released in the notebook") for cluster in of_job)
 
 
 def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -387,11 +390,9 @@ def change(job: dict[str, Any], resources: dict[str, Any]) -> None:
     ------
     BackendError, SubmitRefused: its backend doesn't let it.
     """
-    from ..condor.schedd import Schedd
-
     asked = {_ATTRIBUTES[name]: _in_condor(name, n) for name, n in resources.items()}
     for cluster in _clusters(job, "change"):
-        Schedd().edit(cluster, asked)
+        _schedd(job).edit(cluster, asked)
 
 
 def retry(job: dict[str, Any], task: int, memory: int) -> None:
@@ -405,12 +406,17 @@ def retry(job: dict[str, Any], task: int, memory: int) -> None:
     ------
     ScheddUnreachable, SubmitRefused: HTCondor doesn't let it.
     """
+    proc, schedd = clusters.proc_of(job["clusters"], task), _schedd(job)
+    assert proc is not None
+    schedd.edit(proc, {"RequestMemory": _in_condor("memory", memory)})
+    schedd.release(proc, "released with more memory")
+
+
+def _schedd(job: dict[str, Any]) -> Schedd:
+    """The schedd that gets a job, or has it: what is done with a job later is done there."""
     from ..condor.schedd import Schedd
 
-    proc = clusters.proc_of(job["clusters"], task)
-    assert proc is not None
-    Schedd().edit(proc, {"RequestMemory": _in_condor("memory", memory)})
-    Schedd().release(proc, "released with more memory")
+    return Schedd(*clusters.where(job))
 
 
 def _clusters(job: dict[str, Any], action: str) -> list[str]:
@@ -453,6 +459,8 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
         "extra": with_sites(_commands(asked), job["limits"].get("commands", {})),
         "retries": asked.get("retries"),
         "final_codes": list(_TOLD),
+        "schedd": asked.get("schedd", ""),
+        "pool": asked.get("pool", ""),
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, setup, payload.name, "--job", "job.json", "--task", "{task}"]
     return fields, [command]

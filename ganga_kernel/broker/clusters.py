@@ -15,6 +15,14 @@ TOKEN = "GangaKernelJob"
 FURTHER = "GangaKernelFurther"
 
 Clusters = list[list[int]]
+#: A schedd's name, and the address of the collector that knows it; None for the configured ones. A cluster's
+#: number means something only together with this.
+Where = tuple[str | None, str | None]
+
+
+def where(job: dict[str, Any]) -> Where:
+    """The schedd that gets a job, or has it."""
+    return job["resources"].get("schedd"), job["resources"].get("pool")
 
 
 def names(clusters: Clusters) -> list[str]:

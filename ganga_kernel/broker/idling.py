@@ -6,10 +6,12 @@ sentence.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
 from .asking import ask
+from .clusters import Where
 from .watching import Watching
 
 log = logging.getLogger(__name__)
@@ -34,26 +36,30 @@ class Idling:
         self._watching, self._pause = watching, pause
         self._patience = min(_PATIENCE, pause)
         self._asked = float("-inf")
-        self._since: dict[str, float] = {}
+        self._since: dict[tuple[Where, str], float] = {}
 
     async def look(self) -> None:
         """Ask about all jobs that wait, if one has waited for some time and the last question is long ago."""
         now = time.monotonic()
         waiting = self._watching.waiting() if self._pause else {}
-        self._since = {proc: self._since.get(proc, now) for proc in waiting}
+        self._since = {one: self._since.get(one, now) for one in waiting}
         due = any(now - since >= self._patience for since in self._since.values())
         if due and now - self._asked >= self._pause:
             self._asked = now
-            said = await why_idle(dict(list(waiting.items())[:_JOBS]))
-            for proc, number in waiting.items():
-                if number in said and self._watching.waiting().get(proc) == number:
+            asked: dict[Where, dict[str, int]] = {}
+            for (where, proc), number in list(waiting.items())[:_JOBS]:
+                asked.setdefault(where, {})[proc] = number
+            answers = await asyncio.gather(*(why_idle(procs, where) for where, procs in asked.items()))
+            said = {number: sentence for answer in answers for number, sentence in answer.items()}
+            for one, number in waiting.items():
+                if number in said and self._watching.waiting().get(one) == number:
                     self._watching.explain(number, said[number])
 
 
-async def why_idle(procs: dict[str, int]) -> dict[int, str]:
-    """A sentence for each job of which `ganga_kernel.condor.whyidle` could tell why it waits, by number."""
+async def why_idle(procs: dict[str, int], where: Where) -> dict[int, str]:
+    """A sentence for each job of a schedd that waits, by number, as far as `condor.whyidle` could tell."""
     try:
-        said = await ask("whyidle", procs)
+        said = await ask("whyidle", {"schedd": where[0], "pool": where[1], "procs": procs})
         return {int(number): sentence for number, sentence in said.items()}
     except (OSError, ValueError) as problem:  # no process, or no answer: the jobs go on all the same
         log.info("why jobs wait: %s", problem)

@@ -80,7 +80,7 @@ class Jobs:
         )
         self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
-        self._schedd_answered = float("-inf")
+        self._schedd_answered: dict[clusters.Where, float] = {}
         self._accepted = asyncio.Event()
         self._resubmitting = asyncio.Lock()
         self._local_waits = False
@@ -142,11 +142,12 @@ class Jobs:
             site = self._settings
             await asyncio.to_thread(backends.check_site, job, self._limits(backend), site.spool)
             await fetching.check(backends.urls(Path(job["folder"])))
-        if backend == "HTCondor" and time.monotonic() - self._schedd_answered < _STILL_THERE:
+        answered = self._schedd_answered.get(where := clusters.where(job), float("-inf"))
+        if backend == "HTCondor" and time.monotonic() - answered < _STILL_THERE:
             return
-        await asyncio.to_thread(backends.check, backend)
+        await asyncio.to_thread(backends.check, job, self._settings.spool)
         if backend == "HTCondor":
-            self._schedd_answered = time.monotonic()
+            self._schedd_answered[where] = time.monotonic()
 
     def _limits(self, backend: str) -> dict[str, Any]:
         """What the site allows a job of a backend, and asks for."""
@@ -646,7 +647,8 @@ class Jobs:
             description = await asyncio.to_thread(
                 backends.further, job, first, self._settings.spool, self._settings.max_idle
             )
-            cluster = await self._in_ganga(partial(self._session.add_cluster, job["ganga_id"], *description))
+            number, where = job["ganga_id"], clusters.where(job)
+            cluster = await self._in_ganga(partial(self._session.add_cluster, number, where, *description))
         known = [*job["clusters"], [cluster, first, job["sending"]]]
         self._store.change_job(job["id"], clusters=known, sending=0)
         self._watching.sent(job["id"], known)

@@ -21,6 +21,7 @@ from .. import condor
 from ..condor.schedd import Schedd
 from ..errors import BrokerError, GangaKernelError, SubmitRefused
 from ..folders import private_folder
+from .clusters import Where
 from .mending import mend
 
 log = logging.getLogger(__name__)
@@ -142,20 +143,22 @@ class GangaSession:
         return job
 
     def add_cluster(
-        self, number: int | None, description: dict[str, str], items: list[dict[str, str]], max_idle: int
-    ) -> int:
+        self, number: int | None, where: Where, description: dict[str, str], items: list[dict[str, str]],
+        max_idle: int,
+    ) -> int:  # fmt: skip
         """Submit a further HTCondor cluster of a Ganga job, and return its number; see `condor.backend`.
 
         Parameters
         ----------
         number: Ganga's of the job; None if Ganga doesn't know it, as its broker died meanwhile
+        where: the schedd that has the job
 
         Raises
         ------
         SubmitRefused, ScheddUnreachable: HTCondor doesn't take it.
         """
         if number is None:
-            return Schedd().submit(description, items, max_idle)
+            return Schedd(*where).submit(description, items, max_idle)
         return int(self.backend_of(number).add_cluster(description, items, max_idle))
 
     def find(self, token: str) -> int | None:

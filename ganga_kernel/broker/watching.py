@@ -205,17 +205,17 @@ class Watching:
             if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
                 watched.watcher.tell(task, status)
 
-    def waiting(self) -> dict[str, int]:
+    def waiting(self) -> dict[tuple[clusters.Where, str], int]:
         """The jobs of which nothing runs and some waits in HTCondor's queue, the oldest first.
 
-        For each the proc whose reason is shown, as HTCondor names it, with the job's number.
+        For each the schedd, and the proc whose reason is shown, as HTCondor names it, with the job's number.
         """
-        found: dict[str, int] = {}
+        found: dict[tuple[clusters.Where, str], int] = {}
         for watched in self._jobs.values():
             job = watched.job
             if job["backend"] == "HTCondor" and job_state(job["tasks"]) == "queued":
                 proc = clusters.proc_of(job["clusters"], watched.shown()["task"])
-                found |= {proc: watched.number} if proc else {}
+                found |= {(clusters.where(job), proc): watched.number} if proc else {}
         return found
 
     def sent(self, number: int, of_job: clusters.Clusters) -> None:

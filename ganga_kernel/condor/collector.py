@@ -12,12 +12,13 @@ from .bindings import load_bindings
 UNDIVIDED = 'SlotType =!= "Dynamic"'
 
 
-def query(kind: Any, constraint: str | None, attributes: Iterable[str]) -> list[Any]:
-    """Ads of the pool's collector, with these of their attributes, as ``classad2.ClassAd``.
+def query(kind: Any, constraint: str | None, attributes: Iterable[str], pool: str | None = None) -> list[Any]:
+    """Ads of a pool's collector, with these of their attributes, as ``classad2.ClassAd``.
 
     Parameters
     ----------
     kind: one of ``htcondor2.AdType``
+    pool: the collector's address; None for the configured one
 
     Raises
     ------
@@ -25,6 +26,6 @@ def query(kind: Any, constraint: str | None, attributes: Iterable[str]) -> list[
     """
     htcondor2 = load_bindings()
     try:
-        return list(htcondor2.Collector().query(kind, constraint, sorted(attributes)))
+        return list(htcondor2.Collector(pool).query(kind, constraint, sorted(attributes)))
     except htcondor2.HTCondorException as error:
         raise ScheddUnreachable(f"The pool's collector doesn't answer: {error}.", "") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganga_kernel.errors import SubmitRefused
-from ganga_kernel.filesystems import AFS_FILES
+from ganga_kernel.filesystems import AFS_FILES, OF_ONE_MACHINE
 from ganga_kernel.options import spell_size
 
 #: Files that a task leaves in its job's folder at most.
@@ -45,6 +45,28 @@ def check(allowed: Mapping[str, Any], kind: str, tasks: int, sent: int) -> None:
             f"Each task would be sent {spell_size(sent, ' ')} of files, and the site allows "
             f"{spell_size(most, ' ')}.",
             "Have the cell read large data from where workers see them. %%batch --dry-run lists the files.",
+        )
+
+
+def check_shared(schedd: str, kind: str, elsewhere: bool) -> None:
+    """See that a schedd can read and write a job's folder.
+
+    Parameters
+    ----------
+    schedd: its name
+    kind: of file system that the spool is on, see `filesystems.kind_of`
+    elsewhere: whether the schedd is known to be on another machine
+
+    Raises
+    ------
+    SubmitRefused: it can't, as far as can be told here. The job would be put on hold, and no log written.
+    """
+    if elsewhere and kind in OF_ONE_MACHINE:
+        raise SubmitRefused(
+            f"The schedd {schedd} is on another machine, and the spool on this one's own disk ({kind}), "
+            "which it doesn't see.",
+            "Set c.GangaKernel.spool_dir in ganga_kernel_config.py to a folder that both see, or run the "
+            "notebook on the schedd's machine.",
         )
 
 

@@ -6,6 +6,7 @@ so every call here looks it up anew (for a local schedd that reads one small fil
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bindings
 from ganga_kernel.condor.credentials import hand_over
@@ -43,6 +46,10 @@ _JOB_ADS = (
     "ClusterId ProcId JobStatus EnteredCurrentStatus RemoteHost LastRemoteHost ExitCode "
     "ExitBySignal ExitSignal HoldReason HoldReasonCode HoldReasonSubCode RemoveReason MemoryUsage"
 ).split()
+
+
+#: Schedds that are named to somebody who named an unknown one.
+_NAMED = 3
 
 
 class Schedd:
@@ -148,6 +155,14 @@ class Schedd:
         """The whole ads of the queue's jobs that match, as ``classad2.ClassAd``."""
         return self._asked(lambda schedd: schedd.query(constraint))
 
+    def is_elsewhere(self) -> bool:
+        """Whether it is known to be on another machine: by its address, so not where that doesn't say."""
+        address = _socket_address(str(self._locate().get("MyAddress", "")))
+        if address is None:
+            return False
+        own = {one.address.partition("%")[0] for of_one in psutil.net_if_addrs().values() for one in of_one}
+        return address[0] not in own
+
     def full_name(self) -> str:
         """Its name in the pool."""
         return str(self._locate().get("Name", ""))
@@ -236,10 +251,29 @@ class Schedd:
             collector = htcondor2.Collector(self.pool)
             location = collector.locate(htcondor2.DaemonType.Schedd, self.name)
         except htcondor2.HTCondorException as error:
-            raise self._unreachable(_words(error)) from error
+            raise self._not_located(_words(error)) from error
         if location is None:
-            raise self._unreachable(f"The pool knows no schedd named {self.name}.")
+            raise self._not_located("no such schedd")
         return location
+
+    def _not_located(self, text: str) -> ScheddUnreachable:
+        """The error where the collector can't say where the schedd is: it doesn't answer, or knows none."""
+        if self.name is None:
+            return self._unreachable(text)
+        collector = self.pool or "the configured collector"
+        htcondor2 = load_bindings()
+        try:
+            ads = htcondor2.Collector(self.pool).query(htcondor2.AdType.Schedd, projection=["Name"])
+        except htcondor2.HTCondorException as error:
+            return ScheddUnreachable(
+                f"The schedd {self.name} can't be looked up, as {collector} doesn't answer: {_words(error)}",
+                "See whether condor_status -schedd works in a shell, with the same -pool; --pool takes the "
+                "collector's HOST or HOST:PORT.",
+            )
+        names = sorted(str(ad["Name"]) for ad in ads)
+        return ScheddUnreachable(
+            f"There is no schedd {self.name} that {collector} knows.", nearest(self.name, names)
+        )
 
     def _connect(self) -> Any:
         return load_bindings().Schedd(self._locate())
@@ -287,19 +321,33 @@ class Schedd:
             )
         return ScheddUnreachable(
             f"{whose} can't be reached: {text or 'no reason given'} {facts}",
-            "See whether condor_q works in a shell with the same configuration; if it does not, "
-            "HTCondor is not running here.",
+            "See whether condor_q works in a shell with the same configuration"
+            + (
+                f", with -name {self.name}."
+                if self.name
+                else "; if it does not, HTCondor is not running here."
+            ),
         )
-
-
-def find_cluster(attribute: str, value: str, since: float = 0.0) -> int | None:
-    """The cluster with that attribute on this machine's schedd; see `Schedd.find_cluster`."""
-    return Schedd().find_cluster(attribute, value, since)
 
 
 def reachable(timeout: float = 1.0) -> bool:
     """Whether this machine has an HTCondor schedd in reach; see `Schedd.reachable`."""
     return Schedd().reachable(timeout)
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """What to say to somebody who named an unknown schedd. Pure.
+
+    Parameters
+    ----------
+    names: of those that there are
+    """
+    if not names:
+        return "It knows none at all: give the --pool to which your schedd belongs."
+    within = [one for one in names if name.casefold() in one.casefold()]
+    near = (within or difflib.get_close_matches(name, names, _NAMED, 0.5) or list(names))[:_NAMED]
+    more = f" ({len(names) - len(near)} more)" if len(names) > len(near) else ""
+    return f"There are: {', '.join(near)}{more}; condor_status -schedd lists them."
 
 
 def _observation(ad: Mapping[str, Any]) -> Observation:

@@ -1,7 +1,8 @@
 """``python -m ganga_kernel.condor.slots``: how many tasks of a job the pool's slots can run side by side.
 
 In a process of its own, see `whyidle`. It reads what is asked for a task from its standard input,
-``{"requirements": "…", "Cpus": 1, "Memory": 2048, …}`` in HTCondor's names and units, and writes a number.
+``{"pool": null, "requirements": "…", "Cpus": 1, "Memory": 2048, …}`` in HTCondor's names and units, with the
+collector's address or null for the configured one, and writes a number.
 Slots count as a whole, whoever uses them now. A condition that looks at the job, which isn't there yet,
 counts as not fulfilled.
 """
@@ -25,11 +26,11 @@ def matching(asked: Mapping[str, Any]) -> int:
     ------
     ScheddUnreachable: the collector doesn't answer.
     """
-    resources = {name: int(asked[name]) for name in asked if name != "requirements"}
+    resources = {name: int(asked[name]) for name in asked if name not in ("pool", "requirements")}
     attributes = {"SlotType", *resources, *(f"TotalSlot{name}" for name in resources)}
     conditions = [collector.UNDIVIDED, *filter(None, [asked["requirements"]])]
     constraint = " && ".join(f"({one})" for one in conditions)
-    slots = collector.query(load_bindings().AdType.Slot, constraint, attributes)
+    slots = collector.query(load_bindings().AdType.Slot, constraint, attributes, asked["pool"])
     return sum(fits(slot, resources) for slot in slots)
 
 

@@ -3,8 +3,9 @@
 HTCondor's bindings keep Python's lock while they wait for a daemon, also for one that hangs, and can't be
 interrupted: whoever must not wait starts this process, and ends it if it takes too long.
 
-It reads ``{"5.0": 7, …}`` from its standard input, a proc of the queue and our number of the job, and writes
-``{"7": "…", …}``, a sentence for each that is still idle.
+It reads ``{"schedd": null, "pool": null, "procs": {"5.0": 7, …}}`` from its standard input: which schedd (see
+`schedd.Schedd`), and for a proc of its queue our number of the job. It writes ``{"7": "…", …}``, a sentence
+for each that is still idle.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from .schedd import Schedd
 _USUAL = ("Arch", "OpSys", "CondorVersion", "HasFileTransfer")
 
 
-def why_idle(procs: Mapping[str, int]) -> dict[int, str]:
-    """Why jobs wait in this machine's schedd, by our number. Jobs that are not idle (any more) are left out.
+def why_idle(procs: Mapping[str, int], schedd: Schedd) -> dict[int, str]:
+    """Why jobs wait in a schedd, by our number. Jobs that are not idle (any more) are left out.
 
     It asks the schedd once, and the collector once for its slots, those split off partitionable ones left
     out; a second time if these have rules of a pool's own, for the attributes that these need; and once each
@@ -38,22 +39,26 @@ def why_idle(procs: Mapping[str, int]) -> dict[int, str]:
     htcondor2 = load_bindings()
     from . import idle
 
-    schedd = Schedd()
     jobs = schedd.ads(f"JobStatus == 1 && ({_any_of(procs)})")
     if not jobs:
         return {}
     kinds = htcondor2.AdType
     attributes = {*idle.SLOT_ATTRIBUTES, *_USUAL}.union(*(idle.wanted(job) for job in jobs))
-    ads = collector.query(kinds.Slot, collector.UNDIVIDED, attributes)
+    ads = collector.query(kinds.Slot, collector.UNDIVIDED, attributes, schedd.pool)
     rules = attributes.union(*(idle.own_terms(ad) for ad in ads))
     if rules != attributes:
-        ads = collector.query(kinds.Slot, collector.UNDIVIDED, rules)
+        ads = collector.query(kinds.Slot, collector.UNDIVIDED, rules, schedd.pool)
     slots = [idle.slot_of(ad) for ad in ads]
     pool = idle.Pool(
-        _first(collector.query(kinds.Negotiator, None, idle.POOL_ATTRIBUTES)),
-        _first(collector.query(kinds.Schedd, _named([schedd.full_name()]), idle.POOL_ATTRIBUTES)),
+        _first(collector.query(kinds.Negotiator, None, idle.POOL_ATTRIBUTES, schedd.pool)),
+        _first(
+            collector.query(kinds.Schedd, _named([schedd.full_name()]), idle.POOL_ATTRIBUTES, schedd.pool)
+        ),
         collector.query(
-            kinds.Accounting, _named(set().union(*map(idle.accounts, jobs))), idle.POOL_ATTRIBUTES
+            kinds.Accounting,
+            _named(set().union(*map(idle.accounts, jobs))),
+            idle.POOL_ATTRIBUTES,
+            schedd.pool,
         ),
     )
     known: dict[Any, idle.Reason] = {}
@@ -70,7 +75,8 @@ def why_idle(procs: Mapping[str, int]) -> dict[int, str]:
 def main() -> int:
     """Answer one question. Returns 0, or 1 with a sentence on standard error."""
     try:
-        said = why_idle(json.load(sys.stdin))
+        asked = json.load(sys.stdin)
+        said = why_idle(asked["procs"], Schedd(asked["schedd"], asked["pool"]))
     except GangaKernelError as error:
         print(error, file=sys.stderr)
         return 1

@@ -182,9 +182,9 @@ answer(first=first, between=between, status=j.status, cluster=cluster, again=aga
     names = [f"{task}.{kind}" for task in (3, 5, 7) for kind in ("events", "result", "stderr")]
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [*names, "condor.log"]
     assert (tmp_path / "folder/5.events").read_text() == "in"
-    from ganga_kernel.condor.schedd import find_cluster
+    from ganga_kernel.condor.schedd import Schedd
 
-    assert find_cluster("GangaKernelTest", "a token") == told["again"]
+    assert Schedd().find_cluster("GangaKernelTest", "a token") == told["again"]
 
 
 def test_hold_kill_and_refusal(ganga: Ganga) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ganga_kernel.condor.description import Task
 from ganga_kernel.condor.eventlog import WHOLE, EventLog, latest_of, reduce
-from ganga_kernel.condor.schedd import Schedd, find_cluster, reachable
+from ganga_kernel.condor.schedd import Schedd, reachable
 from ganga_kernel.errors import SubmitRefused
 from tests.condor.conftest import Cluster
 from tests.pool import Pool
@@ -222,15 +222,15 @@ def test_another_process_goes_on_reading_the_log(submit: Submit, tmp_path: Path)
 def test_a_cluster_is_found_by_its_attribute(submit: Submit) -> None:
     token = 'a "token" \\ of $1'
     cluster = submit(arguments=["-c", "sleep 100"], attributes={"GangaKernelTest": token})
-    assert find_cluster("GangaKernelTest", token) == cluster.number
-    assert find_cluster("GangaKernelTest", "another") is None
+    assert Schedd().find_cluster("GangaKernelTest", token) == cluster.number
+    assert Schedd().find_cluster("GangaKernelTest", "another") is None
     submitted = cluster.states[0].time
     cluster.schedd.remove(str(cluster.number), "to the history")
     cluster.wait_for("removed")
     cluster.wait(lambda _: not cluster.schedd.query(f"ClusterId == {cluster.number}"))
-    assert find_cluster("GangaKernelTest", token) == cluster.number
-    assert find_cluster("GangaKernelTest", token, since=submitted) == cluster.number
-    assert find_cluster("GangaKernelTest", token, since=submitted + 3600) is None
+    assert Schedd().find_cluster("GangaKernelTest", token) == cluster.number
+    assert Schedd().find_cluster("GangaKernelTest", token, since=submitted) == cluster.number
+    assert Schedd().find_cluster("GangaKernelTest", token, since=submitted + 3600) is None
 
 
 def test_what_was_asked_for_is_in_the_ad(submit: Submit) -> None:
