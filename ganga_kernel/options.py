@@ -42,6 +42,7 @@ class Options:
     python: interpreter that runs the cell, a path on the worker or a name that is looked up there
     setup: shell code that is run before, by bash
     container: image that the cell runs in
+    pack: the notebook's environment is sent along
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
     input: files that the cell is to have
@@ -71,6 +72,7 @@ class Options:
     python: str | None = None
     setup: str | None = None
     container: str | None = None
+    pack: bool | None = None
     retries: int | None = None
     retry_memory: float | None = None
     input: tuple[str, ...] | None = None
@@ -210,6 +212,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "python": (line, "Python that runs the cell: a path on the worker, or a name such as python3"),
     "setup": (line, "shell code that is run before, e.g. 'source /cvmfs/.../setup.sh'"),
     "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
+    "pack": (flag, "send the notebook's environment along, for workers that don't see it"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
     "input": (inputfiles.pattern, "file, folder, glob or URL that the cell reads; may be repeated"),
@@ -228,7 +231,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
 #: Options that are for the backend.
 RESOURCES = (
     "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "python", "setup",
-    "container", "retries", "retry-memory",
+    "container", "pack", "retries", "retry-memory",
 )  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {
