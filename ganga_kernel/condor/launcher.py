@@ -106,15 +106,19 @@ own() {
 # Whether the disk of folder $1 has $2 KB left.
 room() { [ "$(df -Pk "$1" | awk 'END { print $4 }')" -ge "$2" ]; }
 
-# Unpack archive $1 as folder $2. Who finds that folder finds it whole.
+# Unpack archive $1 as folder $2, which is whole once it has a file .ready. An environment of conda's has
+# paths in its files, which are set to where it is now.
 unpack() {
-    rm -rf "$2.$$"
-    mkdir -p "$2.$$" && gzip -dc "$1" 2>"$2.$$.said" | tar -xf - -C "$2.$$" 2>>"$2.$$.said" &&
-        [ ! -s "$2.$$.said" ] && mv "$2.$$" "$2"
-    done=$?
-    said=$(tail -n 1 "$2.$$.said" 2>/dev/null)
-    rm -rf "$2.$$" "$2.$$.said"
-    return $done
+    rm -rf "$2" "$2.new"
+    said=$(
+        export LC_ALL=C
+        exec 2>&1
+        mkdir "$2.new" && gzip -dc "$1" | tar -moxf - -C "$2.new" && mv "$2.new" "$2"
+        [ ! -e "$2/bin/conda-unpack" ] || "$2/bin/python" "$2/bin/conda-unpack"
+    )
+    if [ -z "$said" ] && : >"$2/.ready"; then return; fi
+    rm -rf "$2" "$2.new"
+    return 1
 }
 
 # Unpack it for all jobs, if none has yet. Another that does so at the same time is waited for.
@@ -123,7 +127,7 @@ unpack_shared() {
     place=$shared/$1-$week
     exec 9>"$shared/$1.lock"
     flock 9
-    if [ ! -d "$place" ]; then
+    if [ ! -e "$place/.ready" ]; then
         find "$shared" -mindepth 1 -maxdepth 1 -mtime +21 -exec rm -rf {} +
         room "$shared" "$2" && unpack "$python" "$place"
     fi
@@ -138,6 +142,7 @@ use_pack() {
 ${python%.tar.gz}
 END
     has=$(getconf GNU_LIBC_VERSION 2>/dev/null)
+    free=$(df -Pk . | awk 'END { print $4 }')
     what="the notebook's environment"
     elsewhere='Send the job to other workers with --requirements, or run the notebook on a machine like'
     elsewhere="$elsewhere these workers."
@@ -147,16 +152,19 @@ END
         broken PackDoesNotFit "has ${has:-no glibc}, and $what needs glibc $glibc. $elsewhere"
     elif unpack_shared "$digest" "$kb"; then
         packed=$place
-    elif ! room . "$kb"; then
-        left="$(($(df -Pk . | awk 'END { print $4 }') / 1024)) MB"
-        needed="$((kb / 1024)) MB"
-        broken DiskFull "has $left of scratch space left, and $what needs $needed. $more"
-    elif unpack "$python" "$PWD/environment"; then
-        packed=$PWD/environment
-    elif ! room . 1024; then
-        broken DiskFull "had no scratch space left for $what. $more"
+    elif [ "$free" -lt "$kb" ]; then
+        needs="$what needs $((kb / 1024)) MB"
+        broken DiskFull "has $((free / 1024)) MB of disk left for the job, and $needs. $more"
+    elif unpack "$python" "$PWD/.environment"; then
+        packed=$PWD/.environment
     else
-        broken PackDamaged "could not unpack $what: $said. Run the cell again."
+        case $said in
+            *'No space left'* | *'quota exceeded'* | *'Wrote only'*)
+                broken DiskFull "had no disk left for the job while $what was unpacked. $more" ;;
+            *)
+                said=$(echo "$said" | grep . | head -n 1)
+                broken PackDamaged "could not unpack $what: $said. Run the cell again." ;;
+        esac
     fi
     [ -n "$packed" ] || return
     rm -f "$python"

@@ -8,11 +8,14 @@ import mmap
 import os
 import platform
 import shutil
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+
+import conda_pack
 
 from ..errors import BackendError
 from . import libraries
@@ -57,13 +60,42 @@ def pack(python: str, import_path: Iterable[str], environ: Mapping[str, str], ob
 def _make(environment: Environment, found: list[Entry], digest: str, objects: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="packing-", dir=objects) as scratch:
         new = Path(scratch, "pack.tar.gz")
-        archive = _Archive()
-        with archive.to(new):
-            _fill(archive, environment, found, Path(scratch))
-        name = PackName(digest, platform.machine(), f"2.{archive.glibc}", archive.kilobytes)
+        make = _with_conda_pack if environment.is_conda else _ourselves
+        needs = make(environment, found, new)
+        name = PackName(digest, platform.machine(), f"2.{needs.glibc}", needs.kilobytes)
         path = objects / str(name)
         new.replace(path)
     return path
+
+
+def _with_conda_pack(environment: Environment, found: list[Entry], new: Path) -> _Needs:
+    """An environment of conda's: its interpreter is within it, and conda-pack knows the paths in files."""
+    needs = _Needs()
+    for entry in found:
+        if entry.link:
+            needs.count(0)
+        else:
+            with open(entry.path, "rb") as file:
+                needs.count(entry.size, file)
+    try:
+        with redirect_stdout(sys.stderr):
+            conda_pack.pack(
+                prefix=str(environment.prefix), output=str(new), compress_level=1, n_threads=-1,
+                filters=[("exclude", "*.pyc")], ignore_editable_packages=True, ignore_missing_files=True,
+            )  # fmt: skip
+    except conda_pack.CondaPackException as error:
+        raise BackendError(
+            f"conda-pack can't pack {environment.prefix}: {error}.",
+            "Mend the environment, or leave --pack out.",
+        ) from error
+    return needs
+
+
+def _ourselves(environment: Environment, found: list[Entry], new: Path) -> _Needs:
+    archive = _Archive()
+    with archive.to(new):
+        _fill(archive, environment, found, new.parent)
+    return archive.needs
 
 
 def _fill(archive: _Archive, environment: Environment, found: list[Entry], scratch: Path) -> None:
@@ -95,17 +127,36 @@ def _more(environment: Environment, places: list[str]) -> bytes:
     return "".join(lines).encode()
 
 
+class _Needs:
+    """What the files of a pack need on a worker.
+
+    Attributes
+    ----------
+    kilobytes: of disk, once they are unpacked
+    glibc: the N of the newest glibc, 2.N, that one of them is made for
+    """
+
+    def __init__(self) -> None:
+        self.kilobytes = self.glibc = 0
+
+    def count(self, size: int, file: io.BufferedReader | None = None) -> None:
+        """Count a file of so many bytes in, and look what it says of glibc."""
+        self.kilobytes += -(-max(size, 1) // _BLOCK) * _BLOCK // 1024
+        if file is not None and file.read(4) == b"\x7fELF":
+            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+                self.glibc = max(self.glibc, libraries.glibc_of(content))
+
+
 class _Archive:
     """A gzipped tar archive that is being written.
 
     Attributes
     ----------
-    kilobytes: what its files take up once they are unpacked
-    glibc: the N of the newest glibc, 2.N, that one of them needs
+    needs: what the files in it need
     """
 
     def __init__(self) -> None:
-        self.kilobytes = self.glibc = 0
+        self.needs = _Needs()
 
     @contextmanager
     def to(self, path: Path) -> Iterator[None]:
@@ -124,30 +175,23 @@ class _Archive:
             return
         with file:
             status = os.fstat(file.fileno())
-            self._look_into(file, status.st_size)
+            self.needs.count(status.st_size, file)
+            file.seek(0)
             member = _member(name, status.st_size)
             member.mtime, member.mode = int(status.st_mtime), status.st_mode & 0o777 | 0o600
-            self._add(member, file)
+            self._tar.addfile(member, file)
 
     def write(self, name: str, content: bytes) -> None:
         """Add a file with a content."""
-        self._add(_member(name, len(content)), io.BytesIO(content))
+        self.needs.count(len(content))
+        self._tar.addfile(_member(name, len(content)), io.BytesIO(content))
 
     def link(self, name: str, to: str) -> None:
         """Add a link."""
         member = tarfile.TarInfo(name)
         member.type, member.linkname = tarfile.SYMTYPE, to
-        self._add(member, None)
-
-    def _add(self, member: tarfile.TarInfo, content: io.BufferedIOBase | None) -> None:
-        self._tar.addfile(member, content)
-        self.kilobytes += -(-max(member.size, 1) // _BLOCK) * _BLOCK // 1024
-
-    def _look_into(self, file: io.BufferedReader, size: int) -> None:
-        if file.read(4) == b"\x7fELF":
-            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-                self.glibc = max(self.glibc, libraries.glibc_of(content))
-        file.seek(0)
+        self.needs.count(0)
+        self._tar.addfile(member)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ganga_kernel.packing.packname import parsed
 from tests.environments import environment, wrap
 from tests.harness import Kernel, make_site
 from tests.pool import UnsharedPool
@@ -23,6 +24,9 @@ def kernel(unshared_pool: UnsharedPool) -> Iterator[Kernel]:
         running = Kernel(site, wrap(site, own / "bin" / "python"))
         yield running
         running.close()
+        for pack in (site.state / "spool" / "objects").glob("pack-*"):  # what the workers unpacked of it
+            for place in Path("/tmp").glob(f"ganga-kernel-*/{parsed(pack.name).digest}*"):
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def test_a_cell_runs_where_nothing_is_shared(kernel: Kernel) -> None:
@@ -40,7 +44,7 @@ def test_a_cell_runs_where_nothing_is_shared(kernel: Kernel) -> None:
     code = "import sys\nplace, row = sys.prefix, array[0]"
     kernel.until_panel(kernel.run(f"%%batch --pack\n{code}"), "done")
     place, version = kernel.run("place").value or "", kernel.run("sys.version_info[:2]").value
-    assert "environment" not in place
+    assert "/.environment" not in place
     packages = Path(kernel.run("numpy.__path__[0]").value.strip("'")).parent
     (packages / "installed_later.py").write_text("answer = 42\n")
     later = kernel.run("%%batch --pack\nimport installed_later\nthere = sys.prefix, installed_later.answer")
