@@ -463,6 +463,8 @@ class Jobs:
     async def _pack_for(self, job: dict[str, Any]) -> None:
         try:
             await self._packs.give(Path(job["folder"]))
+            sent = {**job, "tasks": len(job["tasks"])}
+            await asyncio.to_thread(backends.check_site, sent, job["limits"], self._settings.spool)
         except Exception as error:
             if not isinstance(error, GangaKernelError):
                 log.exception("job %s", job["id"])

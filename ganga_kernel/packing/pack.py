@@ -11,6 +11,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -20,12 +21,14 @@ import conda_pack
 from ..errors import BackendError
 from . import libraries
 from .environment import Entry, Environment, entries, fingerprint, look, place
-from .packname import PackName, existing
+from .packname import PackName, all_in, existing
 
 #: Where the shared libraries from outside the environment are in a pack.
 _LIBRARIES = "lib/bundled"
 #: Of a file's size and a disk's blocks: what an unpacked file takes up.
 _BLOCK = 4096
+#: Seconds for which a pack is kept that no job asks for.
+_KEPT = 60 * 86400
 #: What tells the interpreter of further folders that have packages.
 _MORE = "ganga-kernel-pack.pth"
 
@@ -46,9 +49,11 @@ def pack(python: str, import_path: Iterable[str], environ: Mapping[str, str], ob
     found = entries(environment)
     digest = fingerprint(found)
     there = existing(objects, digest)
-    if there is not None:
-        return there
     try:
+        if there is not None:
+            there.touch()
+            return there
+        _forget_old(objects)
         return _make(environment, found, digest, objects)
     except OSError as error:
         raise BackendError(
@@ -66,6 +71,13 @@ def _make(environment: Environment, found: list[Entry], digest: str, objects: Pa
         path = objects / str(name)
         new.replace(path)
     return path
+
+
+def _forget_old(objects: Path) -> None:
+    """Remove the packs that no job has asked for in a long time: each change of an environment makes one."""
+    for path in all_in(objects):
+        if time.time() - path.stat().st_mtime > _KEPT:
+            path.unlink()
 
 
 def _with_conda_pack(environment: Environment, found: list[Entry], new: Path) -> _Needs:

@@ -41,3 +41,8 @@ def parsed(name: str) -> PackName:
 def existing(folder: Path, digest: str) -> Path | None:
     """The pack of an environment that is in a folder already; None if there is none."""
     return next(folder.glob(f"{_BEGIN}{digest}-*{_END}"), None)
+
+
+def all_in(folder: Path) -> list[Path]:
+    """The packs that are in a folder."""
+    return list(folder.glob(f"{_BEGIN}*{_END}"))

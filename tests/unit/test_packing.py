@@ -94,7 +94,13 @@ def test_an_unchanged_environment_is_packed_once_and_a_changed_one_again(made: P
     os.utime(packages / "new.py", (1, 1))
     assert packed(made) not in (first, second)
     (packages / "new.py").unlink()
-    assert packed(made) == first
+    os.utime(first, (1, 1))
+    assert packed(made) == first and first.stat().st_mtime > 1
+    os.utime(second, (1, 1))
+    (packages / "newer.py").write_text("")
+    packed(made)
+    assert first.exists() and not second.exists()
+    (packages / "newer.py").unlink()
     assert not [path for path in (made / "objects").iterdir() if not path.name.endswith(".tar.gz")]
 
 
