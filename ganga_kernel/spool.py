@@ -155,13 +155,12 @@ def set_chunks(folder: Path, chunks: list[list[int]]) -> None:
 
 def set_pack(folder: Path, pack: Path) -> None:
     """Tell which pack of the notebook's environment a job gets; see `ganga_kernel.packing`."""
-    described = json.loads((folder / "job.json").read_text())
-    _write(folder / "job.json", json.dumps({**described, "pack": str(pack)}))
+    _write(folder / "job.json", json.dumps({**description(folder), "pack": str(pack)}))
 
 
 def pack(folder: Path) -> Path | None:
     """The pack that a job gets; None if it gets none, or isn't that far."""
-    found = json.loads((folder / "job.json").read_text()).get("pack")
+    found = description(folder).get("pack")
     return Path(found) if found else None
 
 

@@ -45,8 +45,8 @@ class Packs:
         ------
         BackendError: it can't be made.
         """
-        text = await asyncio.to_thread((folder / "job.json").read_text)
-        environment = json.dumps([json.loads(text)[name] for name in ("python", "sys_path")])
+        described = await asyncio.to_thread(spool.description, folder)
+        environment = json.dumps([described["python"], described["sys_path"]])
         if environment not in self._next:
             self._next[environment] = asyncio.ensure_future(self._in_turn(environment, folder))
         made = await self._next[environment]

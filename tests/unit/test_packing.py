@@ -110,6 +110,7 @@ def test_a_fingerprint_does_not_depend_on_the_order(made: Path) -> None:
     assert fingerprint(found) == fingerprint(reversed(found)) != fingerprint(found[1:])
 
 
+@pytest.mark.filterwarnings("ignore:\\s*Conda-managed packages")
 def test_conda_s_environments_are_packed_by_conda_pack(made: Path, tmp_path: Path) -> None:
     # Our own pack is a folder with an interpreter of its own, as conda's environments are.
     root = unpacked(packed(made), tmp_path / "conda")
