@@ -120,3 +120,17 @@ def test_a_job_that_is_killed_while_it_is_packed_stays_so(
     asyncio.run(scene(store))
     store.close()
     assert json.loads((folders[0] / "job.json").read_text()).get("pack") is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "resources", "says"),
+    [
+        ("Local", {"pack": True}, "a local job runs in it as it is"),
+        ("Local", {"pack": True, "python": "python3"}, "and --python names another"),
+        ("Slurm", {"pack": True}, "The backend Slurm can't be asked for pack"),
+    ],
+)
+def test_where_it_makes_no_sense_it_is_refused(backend: str, resources: dict[str, Any], says: str) -> None:
+    backends.check_resources(backend, {"pack": False})
+    with pytest.raises(BackendError, match=says):
+        backends.check_resources(backend, resources)
