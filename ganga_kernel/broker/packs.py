@@ -60,7 +60,7 @@ class Packs:
 
 async def _made(objects: Path, description: Path) -> Path:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ganga_kernel.packing", str(objects), str(description),
+        sys.executable, "-P", "-m", "ganga_kernel.packing", str(objects), str(description),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

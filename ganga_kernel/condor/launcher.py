@@ -169,6 +169,7 @@ END
     [ -n "$packed" ] || return
     rm -f "$python"
     unset PYTHONHOME PYTHONPATH
+    export PYTHONNOUSERSITE=1
     python=$packed/bin/python
     PATH=$packed/bin:$PATH
 }

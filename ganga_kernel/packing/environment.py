@@ -30,6 +30,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 #: Of a standard library: what no cell needs.
 _LEFT_OUT = {"test", "idlelib", "turtledemo", "ensurepip", *_INSTALLED}
 _CACHE = "__pycache__"
+#: Of conda's base environment: other environments, and what was downloaded.
+_OTHERS = {"envs", "pkgs", "conda-bld"}
 #: Of an environment's own folder: what is packed beside its packages.
 _DATA = ("etc", "share")
 #: To be changed when the same environment gives another pack.
@@ -126,7 +128,7 @@ def look(python: str, import_path: Iterable[str], environ: Mapping[str, str]) ->
 def entries(environment: Environment) -> list[Entry]:
     """All that is packed of an environment, but its shared libraries from elsewhere (`libraries`)."""
     if environment.is_conda:
-        return list(_walk(environment.prefix, ""))
+        return list(_walk(environment.prefix, "", _OTHERS.__contains__))
     standard = os.path.relpath(environment.stdlib, environment.base_prefix)
     found = [_file(environment.executable, "bin/python")]
     found += _walk(environment.stdlib, standard, lambda name: name in _LEFT_OUT or name.startswith("config-"))

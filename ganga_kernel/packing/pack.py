@@ -29,6 +29,8 @@ _LIBRARIES = "lib/bundled"
 _BLOCK = 4096
 #: Seconds for which a pack is kept that no job asks for.
 _KEPT = 60 * 86400
+#: How the folder begins in which one is made, and the seconds that this may take.
+_UNFINISHED, _LONGEST = "packing-", 86400
 #: What tells the interpreter of further folders that have packages.
 _MORE = "ganga-kernel-pack.pth"
 
@@ -63,7 +65,7 @@ def pack(python: str, import_path: Iterable[str], environ: Mapping[str, str], ob
 
 
 def _make(environment: Environment, found: list[Entry], digest: str, objects: Path) -> Path:
-    with tempfile.TemporaryDirectory(prefix="packing-", dir=objects) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=objects) as scratch:
         new = Path(scratch, "pack.tar.gz")
         make = _with_conda_pack if environment.is_conda else _ourselves
         needs = make(environment, found, new)
@@ -74,10 +76,17 @@ def _make(environment: Environment, found: list[Entry], digest: str, objects: Pa
 
 
 def _forget_old(objects: Path) -> None:
-    """Remove the packs that no job has asked for in a long time: each change of an environment makes one."""
+    """Remove the packs that no job has asked for in a long time: each change of an environment makes one.
+
+    And what was left of those that could not be made to the end.
+    """
+    now = time.time()
     for path in all_in(objects):
-        if time.time() - path.stat().st_mtime > _KEPT:
+        if now - path.stat().st_mtime > _KEPT:
             path.unlink()
+    for folder in objects.glob(f"{_UNFINISHED}*"):
+        if now - folder.stat().st_mtime > _LONGEST:
+            shutil.rmtree(folder, ignore_errors=True)  # another process may do so, too
 
 
 def _with_conda_pack(environment: Environment, found: list[Entry], new: Path) -> _Needs:

@@ -97,9 +97,11 @@ def test_an_unchanged_environment_is_packed_once_and_a_changed_one_again(made: P
     os.utime(first, (1, 1))
     assert packed(made) == first and first.stat().st_mtime > 1
     os.utime(second, (1, 1))
+    (made / "objects" / "packing-killed").mkdir()
+    os.utime(made / "objects" / "packing-killed", (1, 1))
     (packages / "newer.py").write_text("")
     packed(made)
-    assert first.exists() and not second.exists()
+    assert first.exists() and not second.exists() and not (made / "objects" / "packing-killed").exists()
     (packages / "newer.py").unlink()
     assert not [path for path in (made / "objects").iterdir() if not path.name.endswith(".tar.gz")]
 
@@ -115,6 +117,8 @@ def test_conda_s_environments_are_packed_by_conda_pack(made: Path, tmp_path: Pat
     # Our own pack is a folder with an interpreter of its own, as conda's environments are.
     root = unpacked(packed(made), tmp_path / "conda")
     (root / "conda-meta").mkdir()
+    (root / "pkgs").mkdir()
+    (root / "pkgs" / "downloaded").write_bytes(bytes(200 * 2**20))
     (root / "conda-meta" / "history").write_text("")
     version = "{}.{}.{}".format(*sys.version_info[:3])
     files = ["share/where.txt"]
@@ -122,6 +126,7 @@ def test_conda_s_environments_are_packed_by_conda_pack(made: Path, tmp_path: Pat
     meta = {"name": "python", "version": version, "link": {}, "files": files, "url": ""}
     (root / "conda-meta" / f"python-{version}-0.json").write_text(json.dumps(meta))
     archive = pack(str(root / "bin" / "python"), sys.path, dict(os.environ), made / "objects")
+    assert parsed(archive.name).kilobytes < 200 * 1024
     moved = unpacked(archive, tmp_path / "moved")
     subprocess.run([moved / "bin" / "python", moved / "bin" / "conda-unpack"], env={}, check=True)
     assert (moved / "share" / "where.txt").read_text() == f"prefix={moved}\n"
