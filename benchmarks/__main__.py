@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import batch, dataflow, ordinary, panels, phases, report, scale, small
+from . import batch, dataflow, ordinary, packing, panels, phases, report, scale, small
 from .figures import Section
 from .pool import NoPool, Pool, our_pool, running_pool
 from .site import make_site
@@ -99,6 +99,11 @@ def _small(place: Place) -> Iterator[Section]:
             yield small.measure(site, place.quick)
 
 
+def _packing(place: Place) -> Iterator[Section]:
+    _say("a packed environment")
+    yield packing.measure(place.quick)
+
+
 def _scale(place: Place) -> Iterator[Section]:
     _say("a map of many tasks")
     settings = {"idle_pause": 0.0}
@@ -118,7 +123,7 @@ def _scale(place: Place) -> Iterator[Section]:
 #: What can be chosen on the command line, in the order of a whole run.
 _SECTIONS: dict[str, Callable[[Place], Iterator[Section]]] = {
     "ordinary": _ordinary, "panels": _panels, "batch": _batch, "cold": _cold, "phases": _phases,
-    "dataflow": _dataflow, "small": _small, "scale": _scale,
+    "dataflow": _dataflow, "small": _small, "packing": _packing, "scale": _scale,
 }  # fmt: skip
 #: Those that need the HTCondor pool.
 _ON_CONDOR = {"batch", "cold", "phases", "dataflow", "small"}

@@ -43,6 +43,7 @@ class Options:
     setup: shell code that is run before, by bash
     container: image that the cell runs in
     schedd, pool: name of an HTCondor schedd, and address of the collector that knows it
+    pack: the notebook's environment is sent along
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
     input: files that the cell is to have
@@ -74,6 +75,7 @@ class Options:
     container: str | None = None
     schedd: str | None = None
     pool: str | None = None
+    pack: bool | None = None
     retries: int | None = None
     retry_memory: float | None = None
     input: tuple[str, ...] | None = None
@@ -230,6 +232,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
     "schedd": (schedd_name, "HTCondor schedd that gets the job, as condor_status -schedd names it"),
     "pool": (collector_address, "HOST[:PORT] of the collector that knows that schedd"),
+    "pack": (flag, "send the notebook's environment along, for workers that don't see it"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
     "input": (inputfiles.pattern, "file, folder, glob or URL that the cell reads; may be repeated"),
@@ -248,7 +251,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
 #: Options that are for the backend.
 RESOURCES = (
     "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "schedd", "pool",
-    "python", "setup", "container", "retries", "retry-memory",
+    "python", "setup", "container", "pack", "retries", "retry-memory",
 )  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {

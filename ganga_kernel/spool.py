@@ -15,8 +15,8 @@
 ``objects/``
     content-addressed files: namespaces and items of maps (``<sha256>.pkl``), large buffers of namespaces
     (``<digest>-<size>.buf``, see `payload.buffers`), modules of the user's own (``<sha256>.zip``), the
-    payload (``<sha256>.pyz``), and files that cells are to have (``<digest>.tar``, and links to large ones,
-    ``<digest>.link``; see `inputfiles`)
+    payload (``<sha256>.pyz``), files that cells are to have (``<digest>.tar``, and links to large ones,
+    ``<digest>.link``; see `inputfiles`), and packed environments (``pack-….tar.gz``, see `packing.packname`)
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Spool:
             raise BackendError(
                 f"The description of the job in {folder} can't be read: {error}.", "Run the job's cell again."
             ) from error
-        own = ("version", "token", "key", "inputs")
+        own = ("version", "token", "key", "inputs", "pack")
         same = {name: value for name, value in before.items() if name not in own}
         return self.new_job(token, {**same, "map": described})
 
@@ -151,6 +151,17 @@ def set_chunks(folder: Path, chunks: list[list[int]]) -> None:
     """Tell a job's payload which items of its map each task runs; one that has started knows it already."""
     described = description(folder)
     _write(folder / "job.json", json.dumps({**described, "map": {**described["map"], "chunks": chunks}}))
+
+
+def set_pack(folder: Path, pack: Path) -> None:
+    """Tell which pack of the notebook's environment a job gets; see `ganga_kernel.packing`."""
+    _write(folder / "job.json", json.dumps({**description(folder), "pack": str(pack)}))
+
+
+def pack(folder: Path) -> Path | None:
+    """The pack that a job gets; None if it gets none, or isn't that far."""
+    found = description(folder).get("pack")
+    return Path(found) if found else None
 
 
 def renew_key(folder: Path, tasks: int) -> None:

@@ -55,9 +55,9 @@ class Site:
 
 
 @contextmanager
-def make_site(**settings: Any) -> Iterator[Site]:
-    """A site in a temporary folder; its broker is ended with it."""
-    root = Path(tempfile.mkdtemp(prefix="gk-test-"))
+def make_site(within: Path | None = None, **settings: Any) -> Iterator[Site]:
+    """A site in a temporary folder, of another one if it is given; its broker is ended with it."""
+    root = Path(tempfile.mkdtemp(prefix="gk-test-", dir=within))
     runtime = root / "run"
     runtime.mkdir(mode=0o700)
     config = root / "config"

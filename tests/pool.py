@@ -12,12 +12,16 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.environments import CACHE, oldest_python
 
 SCRIPT = Path(__file__).with_name("htcondor-pool")
 # Minutes after which a pool ends by itself, so that a killed test run leaves none behind.
@@ -76,15 +80,57 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         yield found
 
 
+@dataclass(frozen=True)
+class UnsharedPool:
+    """A pool whose workers share nothing with the notebook.
+
+    Attributes
+    ----------
+    pool: how it is reached
+    hidden: a folder that they don't see
+    python: an interpreter of the notebook's side that they don't see either
+    """
+
+    pool: Pool
+    hidden: Path
+    python: str
+
+
+@pytest.fixture(scope="session")
+def unshared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnsharedPool]:
+    """A pool whose workers see neither the user's folders nor the project, nor its interpreters."""
+    python = oldest_python()
+    folder = Path(tempfile.mkdtemp(prefix="gk-unshared-"))
+    mine = [folder, Path.home(), CACHE, SCRIPT.parents[1], Path(sys.prefix), *_library(python)]
+    try:
+        with own_pool(tmp_path_factory.mktemp("unshared"), 2, mine) as found:
+            yield UnsharedPool(found, folder, python)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _library(python: str) -> list[Path]:
+    """An interpreter and its standard library."""
+    asked = "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))"
+    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
+    return [Path(word) for word in done.stdout.split()]
+
+
 @contextlib.contextmanager
-def own_pool(folder: Path, slots: int = 16) -> Iterator[Pool]:
-    """A pool of our own with its state in a folder, whatever else is in reach."""
+def own_pool(folder: Path, slots: int = 16, hidden: Iterable[Path] = ()) -> Iterator[Pool]:
+    """A pool of our own with its state in a folder, whatever else is in reach.
+
+    Parameters
+    ----------
+    hidden: what its workers don't see
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     script_environ = {
         "HTC_ROOT": os.environ.get("HTC_ROOT") or os.path.join(cache, "ganga-kernel-tests"),
         "HTC_POOL": str(folder / "pool"),
         "HTC_RUNFOR": str(LIFETIME),
         "HTC_CPUS": str(slots),
+        "HTC_HIDE": ":".join(map(str, hidden)),
     }
     try:
         for step in ("setup", "start"):

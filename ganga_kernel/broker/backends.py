@@ -20,7 +20,7 @@ from ..filesystems import kind_of
 from ..inputfiles import is_url
 from ..spool import Spool, description
 from ..submitcommands import Command
-from . import clusters, slurm, slurmqueue
+from . import clusters, packs, slurm, slurmqueue
 from .clusters import FURTHER, TOKEN
 from .stream import EventStream
 from .watch import kill_processes, local_native, local_processes
@@ -42,7 +42,7 @@ _UNITS = {"memory": 2**20, "disk": 2**10}
 #: Attributes of the Ganga object that aren't part of what the schedd is told.
 _NOT_IN_A_DESCRIPTION = {"items", "schedd", "pool"}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
-_CONDORS = {"set", "schedd", "pool", "container", "retries", "retry_memory"}
+_CONDORS = {"set", "schedd", "pool", "container", "pack", "retries", "retry_memory"}
 #: What the payload's launcher can do on any backend.
 _ANYWHERE = {"python", "setup"}
 #: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
@@ -90,6 +90,11 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
             "--pool says which collector knows a schedd, and no schedd is named.",
             f"Add --schedd NAME; condor_status -schedd -pool {resources['pool']} lists them.",
         )
+    if resources.get("pack") and "python" in resources:
+        raise BackendError(
+            "--pack sends the notebook's own Python along, and --python names another.",
+            "Leave one of them out.",
+        )
     if backend == "HTCondor":
         from ..condor.check import check as check_texts
         from ..condor.check import check_container
@@ -99,8 +104,14 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
         if "container" in resources:
             check_container(resources["container"])
         return
-    possible = {"Local": set(resources) - _CONDORS, "Slurm": slurm.POSSIBLE}.get(backend, _ANYWHERE)
-    vain = set(resources).difference(possible)
+    if backend == "Local" and resources.get("pack"):
+        raise BackendError(
+            "--pack sends the notebook's environment to workers that don't see it, and a local job runs in "
+            "it as it is.",
+            "Leave --pack out, or use HTCondor.",
+        )
+    asked = {name for name, value in resources.items() if value is not False}
+    vain = asked.difference({"Local": asked - _CONDORS, "Slurm": slurm.POSSIBLE}.get(backend, _ANYWHERE))
     if vain:
         raise BackendError(
             f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
@@ -195,6 +206,8 @@ def python_of(job: dict[str, Any]) -> tuple[str, str]:
     Unless one is named, it is the notebook's own; where there is something else, the one that is found there.
     """
     asked = job["resources"]
+    if packs.is_asked(job):
+        return packs.name(job), asked.get("setup", "")
     elsewhere = "setup" in asked or "container" in asked
     own = "python3" if elsewhere else str(job["python"]["executable"])
     return asked.get("python", own), asked.get("setup", "")
@@ -236,8 +249,10 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
 
 def _python_in_words(job: dict[str, Any]) -> str:
     python, setup = python_of(job)
-    if python == job["python"]["executable"]:
-        version = ".".join(map(str, job["python"]["version"]))
+    own, version = job["python"]["executable"], ".".join(map(str, job["python"]["version"]))
+    if packs.is_asked(job):
+        return f"{own} ({version}), the notebook's own, packed and sent along"
+    if python == own:
         return f"{python} ({version}), the notebook's own"
     image = job["resources"].get("container")
     return f"{python} of {image or 'the worker'}" + (f", after {setup}" if setup else "")
@@ -440,15 +455,16 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
     launch = Spool(payload.parent.parent).launcher()
     asked, files = job["resources"], _travelling(description(folder))
     python, setup = python_of(job)
+    sent = [launch, *_files(folder, payload.parent.parent)]
     fields = {
         "folder": str(folder),
-        "input_files": [str(launch), *map(str, _files(folder, payload.parent.parent)), *files["urls"]],
+        "input_files": [*map(str, sent), *files["urls"]],
         "output_files": ["{task}.result", *(["{task}.files"] if files["output"] else [])],
         "items": list(range(len(job["tasks"]))),
         "batch_name": f"ganga-kernel {job['id']}",
         "attributes": {TOKEN: job["token"]},
         "memory": _megabytes(asked.get("memory")),
-        "disk": _megabytes(asked.get("disk")),
+        "disk": _megabytes(asked.get("disk", packs.disk(job, sent))),
         "cpus": asked.get("cpus"),
         "gpus": asked.get("gpus"),
         "max_runtime": asked.get("runtime"),
@@ -483,7 +499,8 @@ def _files(folder: Path, spool: Path) -> list[Path]:
     inputs = (one["file"] for one in described["inputs"])
     modules = [described["modules"]] if described["modules"] else []
     files = _travelling(described)
-    given = [*filter(None, [files["archive"]]), *(file for _, file, _ in files["large"])]
+    given = [*filter(None, [files["archive"], described.get("pack")])]
+    given += [file for _, file, _ in files["large"]]
     own = [Spool(spool).payload(), folder / "job.json", folder / "key"]
     named = [described["namespace"], *described["buffers"], *mapped, *modules, *inputs, *given]
     return [*own, *map(Path, named)]

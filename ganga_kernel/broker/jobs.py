@@ -27,6 +27,7 @@ from . import (
     clusters,
     dependencies,
     fetching,
+    packs,
     progress,
     reading,
     rehearsing,
@@ -89,6 +90,8 @@ class Jobs:
         self._handing: set[asyncio.Future[None]] = set()
         self._retrying: set[asyncio.Future[None]] = set()
         self._sending: dict[int, asyncio.Future[None]] = {}
+        self._packs = packs.Packs(Spool(settings.spool).objects)
+        self._packing: dict[int, asyncio.Future[None]] = {}
 
     # ------------------------------------------------------------------ requests
 
@@ -375,7 +378,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
-        for handing in (*self._handing, *self._sending.values()):
+        for handing in (*self._handing, *self._sending.values(), *self._packing.values()):
             handing.cancel()
         await self._in_ganga(self._session.close)
 
@@ -443,10 +446,34 @@ class Jobs:
         """Hand a job over if those that it needs are done and, for a local one, a core is free."""
         if not self._may_start(job):
             return
-        if job["backend"] == "Local" and not self._fits(job):
+        if packs.is_asked(job) and await asyncio.to_thread(spool.pack, Path(job["folder"])) is None:
+            self._pack(job)
+        elif job["backend"] == "Local" and not self._fits(job):
             self._waits_for_a_core(job)
         elif self._store.begin_handing(job["id"]):
             await self._hand_one(job)
+
+    def _pack(self, job: dict[str, Any]) -> None:
+        """Pack a job's environment, while others are handed over; then it is considered again."""
+        if job["id"] in self._packing:
+            return
+        self._store.change_tasks(job["id"], reason=packs.REASON)
+        self._changed(job["id"])
+        self._packing[job["id"]] = asyncio.ensure_future(self._pack_for(job))
+
+    async def _pack_for(self, job: dict[str, Any]) -> None:
+        try:
+            await self._packs.give(Path(job["folder"]))
+            sent = {**job, "tasks": len(job["tasks"])}
+            await asyncio.to_thread(backends.check_site, sent, job["limits"], self._settings.spool)
+        except Exception as error:
+            if not isinstance(error, GangaKernelError):
+                log.exception("job %s", job["id"])
+            if not ended(self.job(job["id"])["state"]):  # it may have been killed meanwhile
+                self._end_unstarted(job, "refused", _said(error))
+        finally:
+            del self._packing[job["id"]]
+        self._accepted.set()
 
     def _fits(self, job: dict[str, Any]) -> bool:
         """Whether there are free cores for all tasks of a local job, and no older job waits for some."""

@@ -11,7 +11,8 @@ __all__ = ["launcher"]
 
 _SCRIPT = r"""#!/bin/sh
 # Start a payload on a worker:  /bin/sh launch PYTHON SETUP payload.pyz --job FILE --task N
-# PYTHON is a path, or a name that is looked up. SETUP is run by bash before, if it isn't empty.
+# PYTHON is a path, a name that is looked up, or the archive of an environment, which is unpacked.
+# SETUP is run by bash before, if it isn't empty.
 # Adds --attempt, keeps the payload's exit code, hands SIGTERM on, and makes sure that the result
 # file, and that of files, exist (HTCondor holds a job whose output file is missing).
 python=$1
@@ -63,7 +64,7 @@ broken() {
 }
 
 choose='Choose one that the workers have with --python, --setup or --container,'
-choose="$choose or send the job where this one is."
+choose="$choose send the notebook's own along with --pack, or send the job where this one is."
 
 # Run something as the child that SIGTERM is handed on to, and keep its exit code.
 child=
@@ -90,7 +91,98 @@ missing() {
     esac
 }
 
-if [ -z "$setup" ]; then
+# Where an environment is unpacked for all jobs of this user on this host. Each week anew, since
+# hosts clear their /tmp of what is old, file by file.
+shared=/tmp/ganga-kernel-$(id -u)
+week=$(date +%G%V)
+
+# Whether that folder is the user's own, and nobody else's to write.
+own() {
+    mkdir -m 700 "$shared" 2>/dev/null
+    [ -d "$shared" ] && [ ! -L "$shared" ] && [ -O "$shared" ] || return
+    case $(ls -ld "$shared") in drwx------*) ;; *) return 1 ;; esac
+}
+
+# Whether the disk of folder $1 has $2 KB left.
+room() { [ "$(df -Pk "$1" | awk 'END { print $4 }')" -ge "$2" ]; }
+
+# Unpack archive $1 as folder $2, which is whole once it has a file .ready. An environment of conda's has
+# paths in its files, which are set to where it is now.
+unpack() {
+    rm -rf "$2" "$2.new"
+    said=$(
+        export LC_ALL=C
+        exec 2>&1
+        mkdir "$2.new" && gzip -dc "$1" | tar -moxf - -C "$2.new" && mv "$2.new" "$2"
+        [ ! -e "$2/bin/conda-unpack" ] || "$2/bin/python" "$2/bin/conda-unpack"
+    )
+    if [ -z "$said" ] && : >"$2/.ready"; then return; fi
+    rm -rf "$2" "$2.new"
+    return 1
+}
+
+# Unpack it for all jobs, if none has yet. Another that does so at the same time is waited for.
+unpack_shared() {
+    command -v flock >/dev/null && own || return
+    place=$shared/$1-$week
+    exec 9>"$shared/$1.lock"
+    flock 9
+    if [ ! -e "$place/.ready" ]; then
+        find "$shared" -mindepth 1 -maxdepth 1 -mtime +21 -exec rm -rf {} +
+        room "$shared" "$2" && unpack "$python" "$place"
+    fi
+    done=$?
+    exec 9>&-
+    return $done
+}
+
+# An environment that was sent along: pack-DIGEST-MACHINE-GLIBC-KB.tar.gz
+use_pack() {
+    IFS=- read -r _ digest machine glibc kb <<END
+${python%.tar.gz}
+END
+    has=$(getconf GNU_LIBC_VERSION 2>/dev/null)
+    free=$(df -Pk . | awk 'END { print $4 }')
+    what="the notebook's environment"
+    elsewhere='Send the job to other workers with --requirements, or run the notebook on a machine like'
+    elsewhere="$elsewhere these workers."
+    if [ "$(uname -m)" != "$machine" ]; then
+        broken PackDoesNotFit "is of the kind $(uname -m), and $what is for $machine. $elsewhere"
+    elif [ "${has#glibc 2.}" = "$has" ] || [ "${has#glibc 2.}" -lt "${glibc#2.}" ]; then
+        broken PackDoesNotFit "has ${has:-no glibc}, and $what needs glibc $glibc. $elsewhere"
+    elif unpack_shared "$digest" "$kb"; then
+        packed=$place
+    elif [ "$free" -lt "$kb" ]; then
+        needs="$what needs $((kb / 1024)) MB"
+        broken DiskFull "has $((free / 1024)) MB of disk left for the job, and $needs. $more"
+    elif unpack "$python" "$PWD/.environment"; then
+        packed=$PWD/.environment
+    else
+        case $said in
+            *'No space left'* | *'quota exceeded'* | *'Wrote only'*)
+                broken DiskFull "had no disk left for the job while $what was unpacked. $more" ;;
+            *)
+                said=$(echo "$said" | grep . | head -n 1)
+                broken PackDamaged "could not unpack $what: $said. Run the cell again." ;;
+        esac
+    fi
+    [ -n "$packed" ] || return
+    rm -f "$python"
+    unset PYTHONHOME PYTHONPATH
+    export PYTHONNOUSERSITE=1
+    python=$packed/bin/python
+    PATH=$packed/bin:$PATH
+}
+
+packed=
+more='Ask for more with --disk.'
+code=0
+case $python in
+    pack-*.tar.gz) use_pack ;;
+esac
+if [ "$code" -ne 0 ]; then
+    :
+elif [ -z "$setup" ]; then
     found=$(command -v "$python") || found=$python
     if [ -f "$found" ] && [ -x "$found" ]; then
         start "$found" "$@" --attempt "$attempt"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +196,124 @@ def test_a_vacated_job_runs_as_its_next_attempt(sandbox: Path, submit: Callable[
     assert '"attempt": 2' in events.read_text()
     assert '"attempt": 1' not in events.read_text()
     assert (sandbox / "0.result").read_bytes() == b""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Callable[[str], list[Path]]]:
+    """What is unpacked for all jobs of this user, of a digest of the test's own."""
+    folder = Path(f"/tmp/ganga-kernel-{os.getuid()}")
+    digests = []
+
+    def found(digest: str) -> list[Path]:
+        digests.append(digest)
+        return sorted(folder.glob(f"{digest}-*"))
+
+    yield found
+    for digest in digests:
+        for path in folder.glob(f"{digest}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def put_pack(sandbox: Path, digest: str, glibc: str = "2.2", machine: str = "", kb: int = 4) -> str:
+    """A pack whose Python is this one."""
+    root = sandbox / "root" / "bin"
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "python").write_text(f'#!/bin/sh\nPACKED="$0" exec {sys.executable} "$@"\n')
+    (root / "python").chmod(0o755)
+    name = f"pack-{digest}-{machine or os.uname().machine}-{glibc}-{kb}.tar.gz"
+    subprocess.run(["tar", "-czf", name, "-C", "root", "bin"], cwd=sandbox, check=True)
+    return name
+
+
+def test_a_pack_is_unpacked_once_for_all_jobs(
+    sandbox: Path, shared: Callable[[str], list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = uuid.uuid4().hex
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    (sandbox / "cell.py").write_text(
+        "import shutil\nprint(os.environ['PACKED'], shutil.which('python') == os.environ['PACKED'])"
+    )
+    assert not shared(digest)
+    name = put_pack(sandbox, digest)
+    code, out, err = launch(sandbox, name)
+    (place,) = shared(digest)
+    assert (code, out.splitlines()[1]) == (0, f"{place}/bin/python True"), err
+    assert not (sandbox / name).exists() and place.parent.stat().st_mode & 0o777 == 0o700
+    (place / "first").touch()
+    code, out, _ = launch(sandbox, put_pack(sandbox, digest), setup="true")
+    assert (code, out.splitlines()[1]) == (0, f"{place}/bin/python True")
+    assert (place / "first").exists()
+    (place / ".ready").unlink()  # half of it
+    assert launch(sandbox, put_pack(sandbox, digest))[0] == 0
+    assert shared(digest) == [place] and not (place / "first").exists()
+
+
+def test_jobs_that_begin_at_once_unpack_once(sandbox: Path, shared: Callable[[str], list[Path]]) -> None:
+    digest = uuid.uuid4().hex
+    name = put_pack(sandbox, digest)
+    (sandbox / "cell.py").write_text("print(os.environ['PACKED'])")
+    running = []
+    for number in range(4):
+        own = sandbox / f"job{number}"
+        own.mkdir()
+        for file in ("launch", "payload.py", "cell.py", name):
+            os.link(sandbox / file, own / file)
+        running.append(subprocess.Popen(command(name), cwd=own, stdout=subprocess.PIPE, text=True))
+    said = {process.communicate()[0].splitlines()[1] for process in running}
+    assert said == {f"{place}/bin/python" for place in shared(digest)} and len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("pack", "says"),
+    [
+        (
+            {"machine": "pdp11"},
+            "PackDoesNotFit.* and the notebook's environment is for pdp11. Send the job to",
+        ),
+        (
+            {"glibc": "2.999"},
+            r"PackDoesNotFit.* has glibc 2\.\d+, and .* needs glibc 2.999. .*--requirements",
+        ),
+        ({"kb": 10**15}, "DiskFull.* has [0-9]+ MB of disk left .* needs 976562500000 MB. Ask .* --disk"),
+    ],
+)
+def test_a_pack_that_does_not_fit_is_an_event(
+    sandbox: Path, shared: Callable[[str], list[Path]], pack: dict[str, Any], says: str
+) -> None:
+    digest = uuid.uuid4().hex
+    code, out, _ = launch(sandbox, put_pack(sandbox, digest, **pack))
+    assert not shared(digest)
+    assert code == 3 and re.search(says, out) and json.loads(out)["status"] == "broken"
+    assert (sandbox / "4.result").exists()
+
+
+def test_a_damaged_pack_is_an_event(sandbox: Path, shared: Callable[[str], list[Path]]) -> None:
+    digest = uuid.uuid4().hex
+    name = put_pack(sandbox, digest)
+    (sandbox / name).write_bytes((sandbox / name).read_bytes()[:50])
+    code, out, _ = launch(sandbox, name)
+    assert code == 3 and re.search("PackDamaged.*could not unpack .*: .*unexpected end of file", out)
+    assert not shared(digest)
+
+
+def test_a_folder_of_somebody_else_is_not_used(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sandbox / "launch").write_text(launcher().replace("/tmp/ganga-kernel-", f"{sandbox}/theirs-"))
+    (sandbox / f"theirs-{os.getuid()}").mkdir()
+    (sandbox / f"theirs-{os.getuid()}").chmod(0o777)
+    (sandbox / "cell.py").write_text("print(os.environ['PACKED'])")
+    code, out, _ = launch(sandbox, put_pack(sandbox, uuid.uuid4().hex))
+    assert (code, out.splitlines()[1]) == (0, f"{sandbox}/.environment/bin/python")
+
+
+def test_a_disk_that_fills_up_is_an_event(sandbox: Path) -> None:
+    (sandbox / "launch").write_text(launcher().replace("/tmp/ganga-kernel-", "/nowhere/"))
+    (sandbox / "root" / "bin").mkdir(parents=True)
+    (sandbox / "root" / "bin" / "large").write_bytes(bytes(2**20))
+    name = put_pack(sandbox, uuid.uuid4().hex)
+    (sandbox / "small").mkdir()
+    script = f"""
+        mount -t tmpfs -o size=200k small small && cp launch payload.py {name} small && cd small &&
+        exec {shlex.join(command(name))}
+    """
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=sandbox, capture_output=True, text=True)
+    assert "DiskFull" in done.stdout and "was unpacked. Ask for more with --disk." in done.stdout, done
