@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Place:
 
 
 def main() -> int:
-    """Measure, print, and return 0."""
+    """Measure, print, and return 0; 1 if a section could not be measured to its end, and the others were."""
     options = _options()
     with ExitStack() as stack:
         pool = _pool(stack) if _ON_CONDOR & {*options.sections} else None
@@ -42,11 +43,25 @@ def main() -> int:
         os.environ.update(environment)
         about = report.machine(_daemons() if pool else "not measured", pool.whose if pool else "")
         place = Place(environment, ["HTCondor", "Local"] if pool else ["Local"], options.quick)
-        sections = [section for name in options.sections for section in _SECTIONS[name](place)]
+        sections: list[Section] = []
+        failed = [name for name in options.sections if not _measured(_SECTIONS[name](place), sections)]
     print(report.as_markdown(about, sections) if options.markdown else report.as_text(about, sections))
     if options.json:
         report.write(options.json, json.dumps(report.as_json(about, sections), indent=1))
-    return 0
+    for name in failed:
+        _say(f"{name} failed; its traceback is above")
+    return int(bool(failed))
+
+
+def _measured(measuring: Iterator[Section], sections: list[Section]) -> bool:
+    """Add what is measured, one after the other; whether that came to its end."""
+    try:
+        for section in measuring:
+            sections.append(section)
+    except Exception:  # half an hour of other figures is worth keeping
+        traceback.print_exc()
+        return False
+    return True
 
 
 def _ordinary(place: Place) -> Iterator[Section]:

@@ -1,23 +1,43 @@
-"""A kernel for each backend: Local, and a real HTCondor pool."""
+"""A kernel for each place: Local, a real HTCondor pool, and one whose workers share nothing with the notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.environments import environment, wrap
 from tests.harness import Kernel, make_site
-from tests.pool import Pool
+from tests.pool import Pool, UnsharedPool
+
+#: What the notebooks need besides IPython.
+_PACKAGES = ("ipykernel", "awkward", "matplotlib", "numpy", "pandas")
 
 
-@pytest.fixture(scope="module", params=["Local", "HTCondor"])
+@pytest.fixture(scope="module", params=["Local", "HTCondor", "nothing shared"])
 def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
-    """A kernel whose batch cells run on this backend."""
+    """A kernel whose batch cells run there."""
+    if request.param == "nothing shared":
+        with _with_a_pack(request.getfixturevalue("unshared_pool")) as running:
+            yield running
+        return
     options = {"memory": "200MB"} if request.param == "HTCondor" else {}
     with make_site(backend=request.param, options=options) as site:
         if request.param == "HTCondor":
             pool: Pool = request.getfixturevalue("pool")
             site.environment.update(pool.environ)
         running = Kernel(site)
+        yield running
+        running.close()
+
+
+@contextmanager
+def _with_a_pack(unshared: UnsharedPool) -> Iterator[Kernel]:
+    """A kernel of another Python, whose environment goes along with each job."""
+    options = {"memory": "200MB", "pack": True}
+    with make_site(unshared.hidden, backend="HTCondor", options=options) as site:
+        site.environment.update(unshared.pool.environ)
+        running = Kernel(site, wrap(site, environment(unshared.python, *_PACKAGES)))
         yield running
         running.close()

@@ -57,7 +57,7 @@ def play(kernel: Kernel, cells: Sequence[str], tagged: Collection[int]) -> Left:
     return Left([_outputs(cell) for cell in sent], namespace)
 
 
-_ENDED = re.compile(r": (done|failed|lost|refused|skipped|killed) \(")
+_ENDED = re.compile(r": (done|failed|broken|lost|refused|skipped|killed) \(")
 
 
 def _outputs(cell: Cell) -> list[Any]:
