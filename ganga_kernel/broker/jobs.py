@@ -90,7 +90,7 @@ class Jobs:
         self._handing: set[asyncio.Future[None]] = set()
         self._retrying: set[asyncio.Future[None]] = set()
         self._sending: dict[int, asyncio.Future[None]] = {}
-        self._packs = packs.Packs(Spool(settings.spool).objects)
+        self._packs = packs.Packs(settings.spool)
         self._packing: dict[int, asyncio.Future[None]] = {}
 
     # ------------------------------------------------------------------ requests

@@ -28,11 +28,11 @@ class Packs:
 
     Parameters
     ----------
-    objects: folder of the packs
+    root: the spool's folder
     """
 
-    def __init__(self, objects: Path) -> None:
-        self._objects = objects
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._turn = asyncio.Lock()
         self._next: dict[str, asyncio.Future[Path]] = {}
 
@@ -55,7 +55,8 @@ class Packs:
     async def _in_turn(self, environment: str, folder: Path) -> Path:
         async with self._turn:
             del self._next[environment]  # for who asks from now on, a package may have been installed
-            return await _made(self._objects, folder / "job.json")
+            objects = await asyncio.to_thread(lambda: spool.Spool(self._root).objects)
+            return await _made(objects, folder / "job.json")
 
 
 async def _made(objects: Path, description: Path) -> Path:

@@ -54,7 +54,7 @@ def test_jobs_that_ask_at_once_get_one_pack_and_others_their_error(tmp_path: Pat
     objects = Spool(tmp_path).objects
 
     async def scene() -> list[Any]:
-        packs = Packs(objects)
+        packs = Packs(tmp_path)
         return await asyncio.gather(*map(packs.give, (first, second, broken)), return_exceptions=True)
 
     *none, error = asyncio.run(scene())
@@ -95,7 +95,8 @@ def test_a_job_that_is_killed_while_it_is_packed_stays_so(
 
     async def scene(store: Store) -> None:
         told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        jobs = Jobs(GangaKernel(state_dir=str(tmp_path)), store, lambda _, said: told.put_nowait(said["job"]))
+        settings = GangaKernel(state_dir=str(tmp_path), spool_dir=str(tmp_path))
+        jobs = Jobs(settings, store, lambda _, said: told.put_nowait(said["job"]))
         running = asyncio.ensure_future(jobs.run())
         for token, folder in zip("ab", folders, strict=True):
             await jobs.add({**new_job(token), **common, "folder": str(folder)}, "never")
