@@ -58,7 +58,7 @@ def _measured(measuring: Iterator[Section], sections: list[Section]) -> bool:
     try:
         for section in measuring:
             sections.append(section)
-    except Exception:  # half an hour of other figures is worth keeping
+    except Exception:  # noqa: BLE001 (half an hour of other figures is worth keeping)
         traceback.print_exc()
         return False
     return True

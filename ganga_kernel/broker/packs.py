@@ -49,7 +49,7 @@ class Packs:
         environment = json.dumps([described["python"], described["sys_path"]])
         if environment not in self._next:
             self._next[environment] = asyncio.ensure_future(self._in_turn(environment, folder))
-        made = await self._next[environment]
+        made = await asyncio.shield(self._next[environment])  # others wait for it, too
         await asyncio.to_thread(spool.set_pack, folder, made)
 
     async def _in_turn(self, environment: str, folder: Path) -> Path:
