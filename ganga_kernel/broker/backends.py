@@ -110,6 +110,8 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
             "it as it is.",
             "Leave --pack out, or use HTCondor.",
         )
+    if backend == "Slurm":
+        slurm.options({"id": 0, "token": "", "resources": resources})
     asked = {name for name, value in resources.items() if value is not False}
     vain = asked.difference({"Local": asked - _CONDORS, "Slurm": slurm.POSSIBLE}.get(backend, _ANYWHERE))
     if vain:
@@ -347,7 +349,11 @@ def adopt(job: dict[str, Any]) -> str | None:
             pids = [_started(stream) for stream in streams]
         return local_processes((pid, folder / "unknown") for pid in pids) if any(pids) else None
     if job["backend"] == "Slurm":
-        return slurmqueue.find(job["token"], len(job["tasks"]))
+        tasks = [task["task"] for task in job["tasks"]]
+        found = slurmqueue.find(job["token"], len(tasks))
+        if found is None and any(_started(folder / f"{task}.events") for task in tasks):
+            return slurmqueue.native([""] * len(tasks))  # they have ended, and Slurm has forgotten them
+        return found
     return None
 
 

@@ -110,10 +110,12 @@ class GangaSession:
         ------
         SubmitRefused: Ganga or its backend refused.
         """
+        job = None
         try:
             job = self._new_job(token, backend, fields, commands)
             job.submit()
         except Exception as error:
+            _withdraw(job)
             raise SubmitRefused(_reason(error)) from error
         return int(job.id)
 
@@ -229,6 +231,13 @@ class GangaSession:
             return answer
 
         Job.updateStatus = told
+
+
+def _withdraw(job: Any) -> None:
+    """End those subjobs that a batch system took before it refused another: the job is refused as a whole."""
+    for subjob in job.subjobs if job is not None else ():
+        if getattr(subjob.backend, "id", ""):
+            subjob.backend.kill()
 
 
 def _reason(error: BaseException) -> str:

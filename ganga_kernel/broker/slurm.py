@@ -61,6 +61,9 @@ _ENDS = {
     "FAILED": "Its process failed.",
 }
 _GONE = "Slurm doesn't know it any more, and not how it ended."
+_NEVER = "The broker died while it was submitted, and Slurm doesn't have it."
+#: Options of sbatch on which Ganga or the broker relies, or that would run a task more than once.
+_RESERVED = {"comment", "job-name", "output", "error", "input", "array", "chdir", "wait", "wrap", "parsable"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -76,11 +79,14 @@ def options(job: Mapping[str, Any]) -> str:
     asked = job["resources"]
     said = {_OPTIONS[name]: _spelled(name, value) for name, value in asked.items() if name in _OPTIONS}
     for name, value in asked.get("set", ()):
+        option = name.replace("_", "-")
         if not _NAME.fullmatch(name):
             raise BackendError(
                 f"--set {name}=… is no option of sbatch.", "Write, for example, --set partition=long."
             )
-        said[name.replace("_", "-")] = str(value)
+        if option in _RESERVED:
+            raise BackendError(f"--set {name}=… can't be given: the kernel relies on it.", "Leave it out.")
+        said[option] = str(value)
     # As -J, or Ganga would add the name that the job has there.
     called = _quoted(f"ganga-kernel-{job['id']}")
     said["comment"] = job["token"]
@@ -132,7 +138,7 @@ def observations(ids: Mapping[int, str], queue: Mapping[str, Row]) -> Iterable[O
     for task, number in ids.items():
         row = queue.get(number)
         if row is None:
-            yield Observation(task, "ended", now, reason=_GONE)
+            yield Observation(task, "ended", now, reason=_GONE if number else _NEVER)
         elif row.state in _WAITS:
             held = row.reason.startswith("JobHeld")
             yield Observation(task, "held" if held else "queued", now, reason=_why(row.reason))

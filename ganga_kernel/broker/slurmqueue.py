@@ -127,7 +127,7 @@ def native(ids: list[str]) -> str:
 
 def _subjob(script: str) -> int:
     """Ganga's number of the subjob whose script that is: …/JOB/SUBJOB/input/__jobscript__"""
-    return int(script.split(os.sep)[-3])
+    return int(os.path.normpath(script).split(os.sep)[-3])
 
 
 def _run(command: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from ..imports import unloaded
 from ..jobrequest import DEFAULT_BACKEND
 from ..settings import load
 from ..version import __version__
-from . import condor, finding, folders, ganga, jupyter
+from . import condor, finding, folders, ganga, jupyter, slurm
 from .finding import FAILURE, OK, Finding
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="tell what works here, and what to do about what doesn't",
-        description="Look at Jupyter, folders, Ganga, HTCondor and credentials, and tell what works, what "
-        "doesn't, and what to do about it. Nothing is changed, and no job submitted without --submit.",
+        description="Look at Jupyter, folders, Ganga, HTCondor, Slurm and credentials, and tell what works, "
+        "what doesn't, and what to do about it. Nothing is changed, and no job submitted without --submit.",
         epilog="Exit codes: 0, all that is needed works; 1, something doesn't; 130, interrupted.",
     )
     parser.add_argument(
@@ -67,7 +67,8 @@ def _findings(submit: str | None) -> Iterator[Finding]:
         jupyter.look,
         lambda: folders.look(settings),
         ganga.look,
-        lambda: condor.look(backend == "HTCondor" or submit == "HTCondor"),
+        lambda: condor.look("HTCondor" in (backend, submit)),
+        lambda: slurm.look("Slurm" in (backend, submit)),
     ]
     if submit is not None:
         looks.append(lambda: _trial(submit or backend))

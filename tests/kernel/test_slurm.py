@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ganga_kernel.broker import slurmqueue
 from tests.harness import Gate, Kernel, make_site
 from tests.slurm import Slurm
 
@@ -32,6 +33,12 @@ def waiting(slurm: Slurm, job: str) -> dict[str, str]:
     (number,) = slurm.run("squeue", "--noheader", "--format=%i", f"--name=ganga-kernel-{job}").split()
     words = slurm.run("scontrol", "show", "job", number, "--oneliner").split()
     return {"id": number, **dict(word.split("=", 1) for word in words if "=" in word)}
+
+
+def in_queue(slurm: Slurm, job: str, what: str) -> list[str]:
+    """A field of what Slurm has of a job of ours, the first task's first."""
+    asked = ("squeue", "--noheader", f"--format={what}", f"--name=ganga-kernel-{job}", "--sort=i")
+    return slurm.run(*asked).split()
 
 
 def test_a_cell_runs_and_what_it_asks_for_is_asked_of_slurm(kernel: Kernel, gate: Gate, slurm: Slurm) -> None:
@@ -60,13 +67,18 @@ def test_a_map_with_a_failed_item_is_completed(kernel: Kernel) -> None:
     )
 
 
-def test_kills_of_the_notebook_and_of_slurm(kernel: Kernel, gate: Gate, slurm: Slurm) -> None:
+def test_kills_of_the_notebook_and_of_slurm(
+    kernel: Kernel, gate: Gate, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cell = kernel.run(f"%%batch --map x=range(3) --chunk 1\n{gate.code}left = x")
     kernel.listen(lambda: "3 tasks run" in cell.panel)
+    monkeypatch.setenv("SLURM_CONF", slurm.environ["SLURM_CONF"])
+    ids, (token,) = in_queue(slurm, cell.job, "%i"), set(in_queue(slurm, cell.job, "%k"))
+    assert slurmqueue.find(token, 3) == slurmqueue.native(ids), "so a broker finds them after another's death"
+    assert slurmqueue.find("another", 3) is None
     kernel.run(f"%kill {cell.job}.1")
     kernel.listen(lambda: "Items 1: killed. This task was killed on request." in cell.panel)
-    (first, _) = slurm.run("squeue", "--noheader", "--format=%i", f"--name=ganga-kernel-{cell.job}").split()
-    slurm.run("scancel", first)
+    slurm.run("scancel", ids[0])
     kernel.listen(lambda: "It was cancelled (scancel)." in cell.panel)
     kernel.run(f"%kill {cell.job}")
     kernel.until_panel(cell, "lost", "killed")
@@ -81,6 +93,7 @@ def test_what_slurm_has_no_room_for_says_why_it_waits_and_what_it_refuses_why(
     greedy = kernel.run("%%batch --memory 900GB\n1")
     kernel.until_panel(greedy, "refused")
     assert "Slurm refused the job: sbatch: error: Memory specification can not be satisfied" in greedy.panel
+    assert "the kernel relies on it" in kernel.run("%%batch --set array=1-2\n1").error
     slow = kernel.run("%%batch --set begin=now+1hour\n1")
     kernel.listen(lambda: "Its time to begin has not come." in slow.panel)
     assert "disk" in kernel.run("%%batch --disk 1GB\n1").error

@@ -66,7 +66,8 @@ def test_the_next_job_is_made_ready_while_ganga_submits_one_and_none_is_refused_
         return {}, [["true"]]
 
     for name, does in {"boot": lambda _: None, "submit": submit, "backend_of": lambda *_: None,
-                       "output_folders": lambda *_: [], "backends_of": lambda *_: [], "close": lambda _: None}.items():  # fmt: skip
+                       "backends_of": lambda *_: [], "output_folders": lambda *_: [],
+                       "close": lambda _: None}.items():  # fmt: skip
         monkeypatch.setattr(GangaSession, name, does)
     monkeypatch.setattr(backends, "check", lambda *_: None)
     monkeypatch.setattr(backends, "check_site", lambda *_: None)

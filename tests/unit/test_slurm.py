@@ -30,6 +30,11 @@ def test_any_value_reaches_sbatch_as_it_is_and_ganga_takes_nothing_in_it_for_an_
     assert set(found) <= {"-J", "-comment"}
 
 
+def test_what_the_kernel_relies_on_is_not_to_be_set() -> None:
+    with pytest.raises(BackendError, match="--set job_name=… can't be given"):
+        slurm.options({"id": 1, "token": "t", "resources": {"set": [["job_name", "x"]]}})
+
+
 def test_what_is_no_option_is_named() -> None:
     with pytest.raises(BackendError, match=r"--set \+JobFlavour=… is no option of sbatch"):
         slurm.options({"id": 1, "token": "t", "resources": {"set": [["+JobFlavour", '"x"']]}})
