@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import BackendError
 
@@ -67,8 +67,7 @@ class Environment:
         return (self.prefix / "conda-meta").is_dir() and self.prefix == self.base_prefix
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file of a pack.
 
     Attributes
@@ -161,21 +160,29 @@ def _walk(folder: Path, name: str, leaves_out: Callable[[str], bool] = lambda _:
     Links to other files of their own folder stay links; others are followed, since what they lead to isn't on
     the worker. What can't be read is left out, as it is for the notebook.
     """
-    pending = [(str(folder), f"{name}/" if name else "", frozenset[str]())]
+    first = (os.path.realpath(folder),)
+    pending: list[tuple[str, str, tuple[str, ...]]] = [(str(folder), f"{name}/" if name else "", first)]
     while pending:
         here, above, parents = pending.pop()
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(here):
-                if entry.name == _CACHE or (not parents and leaves_out(entry.name)):
-                    continue
-                with contextlib.suppress(OSError):
-                    link = os.readlink(entry.path) if entry.is_symlink() else ""
-                    if link and os.sep not in link:
-                        yield Entry(above + entry.name, entry.path, link, 0, 0)
-                    elif entry.is_file():
-                        yield _file(entry, above + entry.name)
-                    elif entry.is_dir() and (real := os.path.realpath(entry.path)) not in parents:
-                        pending.append((entry.path, f"{above}{entry.name}/", parents | {real}))
+        try:
+            there = list(os.scandir(here))
+        except OSError:
+            continue
+        for entry in there:
+            if entry.name == _CACHE or (len(parents) == 1 and leaves_out(entry.name)):
+                continue
+            try:
+                link = os.readlink(entry.path) if entry.is_symlink() else ""
+                if link and os.sep not in link:
+                    yield Entry(above + entry.name, entry.path, link, 0, 0)
+                elif entry.is_dir():
+                    real = os.path.realpath(entry.path) if link else f"{parents[-1]}/{entry.name}"
+                    if real not in parents:  # else it leads back to where it is
+                        pending.append((entry.path, f"{above}{entry.name}/", (*parents, real)))
+                elif entry.is_file():
+                    yield _file(entry, above + entry.name)
+            except OSError:
+                continue
 
 
 def _file(path: Path | os.DirEntry[str], name: str) -> Entry:

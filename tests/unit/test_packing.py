@@ -28,6 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "own.py").write_text("answer = 42\n")
     (packages / "linked.py").symlink_to("own.py")
     (packages / "away.py").symlink_to(folder / "elsewhere.py")
+    (packages / "around").symlink_to(packages)
     (folder / "elsewhere.py").write_text("answer = 43\n")
     (packages / "__pycache__").mkdir()
     (packages / "__pycache__" / "own.cpython-311.pyc").write_text("")
