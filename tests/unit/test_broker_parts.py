@@ -434,7 +434,7 @@ def test_the_tasks_of_a_large_job_take_turns_and_those_that_end_are_read_first(t
     number = store.add(
         map_job(
             folder=str(tmp_path),
-            backend="Slurm",
+            backend="LSF",
             tasks=200,
             map={"only": None, "count": 200, "chunks": chunks, "rehearse": False, "allow_failures": 0},
         )
