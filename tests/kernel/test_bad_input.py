@@ -29,7 +29,7 @@ def kernel(site: Site) -> Iterator[Kernel]:
         ("%%batch --memory lots\n1", {}, "OptionError", ["memory", "lots", "2GB"]),
         ("%%batch --memory -1\n1", {}, "OptionError", ["memory"]),
         ("%%batch --memory 1" + "0" * 400 + "\n1", {}, "OptionError", ["out of all range"]),
-        ("%%batch --backend Slurm --memory 1GB\n1", {}, "BackendError", ["Slurm", "memory"]),
+        ("%%batch --backend LSF --memory 1GB\n1", {}, "BackendError", ["LSF", "memory"]),
         ("%%batch --cpus 1.5\n1", {}, "OptionError", ["cpus", "1.5"]),
         ("%%batch --runtime soon\n1", {}, "OptionError", ["runtime", "soon", "20min"]),
         ("%%batch 'unbalanced\n1", {}, "OptionError", ["quotes"]),

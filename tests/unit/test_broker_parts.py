@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganga_kernel.broker import backends, rehearsing
@@ -40,7 +40,8 @@ def line(attempt: int, seq: int, **more: Any) -> bytes:
     return json.dumps({**head, **more}).encode() + b"\n"
 
 
-@given(st.lists(st.text(max_size=50), max_size=20), st.integers(1, 40))
+@settings(max_examples=40)
+@given(st.lists(st.text(max_size=50), max_size=6), st.integers(1, 40))
 def test_a_stream_read_in_any_pieces_gives_every_event_once(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], step: int
 ) -> None:
