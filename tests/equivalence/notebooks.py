@@ -73,6 +73,12 @@ NOTEBOOKS: dict[str, list[str]] = {
         "means = df.groupby('run').mean()\nmeans",
         "df.loc[0, 'e'] = 9\ns = df['e']\ns.sum()",
     ],
+    "awkward": [
+        "import awkward as ak\nevents = ak.Array([{'pt': [1.5, 2.5]}, {'pt': []}, {'pt': [9.0]}])",
+        "pt = events.pt\nsums = ak.sum(pt, axis=1)\nsums.to_list()",
+        "same = events\nevents['n'] = ak.num(pt)\nevents.n.to_list()",
+        "best = float(ak.max(pt))\nbest, same is events, same.fields",
+    ],
     "matplotlib": [
         "import matplotlib.pyplot as plt\nxs = [1, 2, 3]",
         "fig, ax = plt.subplots(figsize=(2, 1))\n_ = ax.plot(xs)\nplt.show()\ndel fig, ax",
@@ -87,3 +93,21 @@ NOTEBOOKS: dict[str, list[str]] = {
         "p.tags.append(c.name)\nq = dataclasses.replace(p, x=5)\nq.tags is p.tags, C(1) is c",
     ],
 }
+
+#: Notebooks in which a cell maps, as pairs of what an ordinary cell writes and what a batch cell does.
+MAPS: dict[str, list[str | tuple[str, str]]] = {
+    "items": [
+        "xs = [3, 1, 2]\noffset = 10\nx = 'kept'\ndef shifted(v): return v + offset",
+        ("ys = [shifted(v) for v in xs]", "%%batch --map v=xs\nys = shifted(v)"),
+        ("pairs = [(v, w) for v, w in zip(xs, 'abc')]", "%%batch --map v,w=zip(xs,'abc')\npairs = (v, w)"),
+        "offset = 0\nys, pairs, x, sum(ys)",
+    ],
+    "chunks and merging": [
+        "import math",
+        ("total = 0\nfor n in range(20): total += math.factorial(n)\ndel n",
+         "%%batch --map n=range(20) --chunk 3 --merge total=+\ntotal = math.factorial(n)"),
+        ("largest = max(n % 7 for n in range(20))",
+         "%%batch --map n=range(20) --merge largest=max\nlargest = n % 7"),
+        "total + largest",
+    ],
+}  # fmt: skip
