@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..condor import guards
+from ..condor import credentials, guards, lifetimes, limits
 from ..condor.description import LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
 from ..filesystems import kind_of
@@ -119,6 +119,24 @@ def check_resources(backend: str, resources: dict[str, Any]) -> None:
             f"The backend {backend} can't be asked for {', '.join(sorted(vain)).replace('_', '-')} yet.",
             "Leave these options out, or use HTCondor.",
         )
+
+
+def caution(job: dict[str, Any], allowed: dict[str, Any]) -> str:
+    """A sentence on the credentials that HTCondor needs for a job, if they end before it may have.
+
+    On this machine's own schedd the login counts, unless the job takes a credential along.
+    """
+    if job["backend"] != "HTCondor":
+        return ""
+    commands = with_sites(_commands(job["resources"]), allowed.get("commands", {}))
+    if "schedd" in job["resources"]:
+        needed = lifetimes.found()
+    elif credentials.is_wanted(commands):
+        needed = lifetimes.tickets()
+    else:
+        return ""
+    limit = limits.runtime(allowed, job["resources"])
+    return lifetimes.too_short(needed, limit[0] if limit else None, time.time())
 
 
 def check_site(job: dict[str, Any], allowed: dict[str, Any], spool: Path) -> None:

@@ -109,12 +109,16 @@ class Jobs:
         if known:
             return known
         await self._check(job)
+        allowed = self._limits(job["backend"])
+        caution = await asyncio.to_thread(backends.caution, job, allowed)
         if self._booted.done():  # not before: Ganga may have failed meanwhile, and nobody would end the job
             self._booted.result()
         known = self._known(job, attach)  # there was time for it to come
         if known:
             return known
-        number = self._store.add({**job, "limits": self._limits(job["backend"])})
+        number = self._store.add({**job, "limits": allowed})
+        if caution:
+            self._store.change_task(number, 0, notes=[caution])
         self._accepted.set()
         return self.job(number)
 

@@ -14,6 +14,12 @@ from ganga_kernel.errors import SubmitRefused
 _WANTED = "MY.SendCredential"
 
 
+def is_wanted(description: Mapping[str, str]) -> bool:
+    """Whether the job of a submit description, or of some of its commands, is to have the credential."""
+    asked = {name.lower().replace("+", "my."): value for name, value in description.items()}
+    return asked.get(_WANTED.lower(), "").strip().lower() == "true"
+
+
 def hand_over(description: Mapping[str, str]) -> None:
     """Hand the user's credential to the credd, if the job of a submit description is to have it.
 
@@ -21,7 +27,7 @@ def hand_over(description: Mapping[str, str]) -> None:
     ------
     SubmitRefused: it can't be made, or the credd doesn't take it.
     """
-    if not _is_wanted(description):
+    if not is_wanted(description):
         return
     htcondor2 = load_bindings()
     try:
@@ -33,8 +39,3 @@ def hand_over(description: Mapping[str, str]) -> None:
             "Get a ticket (kinit) and run the cell again; a job that needs none says "
             "--set +SendCredential=false.",
         ) from error
-
-
-def _is_wanted(description: Mapping[str, str]) -> bool:
-    asked = {name.lower().replace("+", "my."): value for name, value in description.items()}
-    return asked.get(_WANTED.lower(), "").strip().lower() == "true"

@@ -31,7 +31,7 @@ def standing(
     tasks = list(tasks)
     found: dict[str, dict[str, Any]] = {}
     runs = [task["started"] for task in tasks if task["state"] == "running" and task["started"]]
-    if runs and (limit := _runtime(allowed, resources)):
+    if runs and (limit := runtime(allowed, resources)):
         found["runtime"] = {"since": min(runs), "most": limit[0], "why": limit[1]}
     held = [task["since"] for task in tasks if task["state"] == "held" and task["since"]]
     if held and allowed.get("held"):
@@ -42,7 +42,7 @@ def standing(
     return found
 
 
-def _runtime(allowed: Mapping[str, Any], resources: Mapping[str, Any]) -> tuple[int, str] | None:
+def runtime(allowed: Mapping[str, Any], resources: Mapping[str, Any]) -> tuple[int, str] | None:
     """The shortest time that a run may take, and what limits it; None if nothing does."""
     found = []
     if "runtime" in resources:

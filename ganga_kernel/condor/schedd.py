@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from ganga_kernel.condor import lifetimes
 from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bindings
 from ganga_kernel.condor.credentials import hand_over
 from ganga_kernel.condor.description import late
@@ -313,9 +314,11 @@ class Schedd:
         known = _known_versions(self.pool, self.name)
         facts = f"Configuration: {config}; {known}."
         if _AUTHENTICATION.search(text):
+            ended = lifetimes.ended(lifetimes.found(), time.time())
             return ScheddUnreachable(
                 f"{whose} did not accept who we are: {text or 'no reason given'} {facts}",
-                "Use Python bindings of the daemons' own version (pip install htcondor==VERSION): "
+                ended
+                or "Use Python bindings of the daemons' own version (pip install htcondor==VERSION): "
                 "bindings and daemons of different versions can fail to authenticate. Otherwise "
                 "ask whoever runs the pool which authentication it wants.",
             )

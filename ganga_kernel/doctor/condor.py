@@ -12,10 +12,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from ..condor import collector
+from ..condor import collector, lifetimes
 from ..condor.bindings import configuration, load_bindings
 from ..condor.schedd import Schedd
 from ..errors import GangaKernelError, ScheddUnreachable
@@ -165,13 +164,10 @@ def _limits() -> list[Finding]:
 
 def _credentials() -> list[Finding]:
     param = load_bindings().param
-    own = Path("~/.condor/tokens.d").expanduser()
-    folders = [Path(str(param.get("SEC_TOKEN_DIRECTORY", "") or own)).expanduser()]
-    system = str(param.get("SEC_TOKEN_SYSTEM_DIRECTORY", ""))
     methods = " ".join(
         str(param.get(f"SEC_{who}_AUTHENTICATION_METHODS", "")) for who in ("CLIENT", "DEFAULT")
     ).upper()
-    return credentials.look([*folders, *([Path(system)] if system else [])], "KERBEROS" in methods)
+    return credentials.look(lifetimes.token_folders(), "KERBEROS" in methods)
 
 
 if __name__ == "__main__":

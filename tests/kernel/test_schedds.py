@@ -21,7 +21,13 @@ def collector(pool: Pool) -> str:
 
 
 @pytest.fixture(scope="module")
-def kernel(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the user's tokens."""
+    return tmp_path_factory.mktemp("tokens")
+
+
+@pytest.fixture(scope="module")
+def kernel(pool: Pool, tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """A kernel whose HTCondor configuration has no schedd, and a collector that isn't there."""
     config = tmp_path_factory.mktemp("elsewhere") / "condor_config"
     config.write_text(
@@ -29,6 +35,7 @@ def kernel(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ker
         "DAEMON_LIST =\nCOLLECTOR_HOST = 127.0.0.1:1\nSCHEDD_NAME = none@local\n"
         "SCHEDD_ADDRESS_FILE = /nonexistent/schedd\nSCHEDD_DAEMON_AD_FILE = /nonexistent/schedd_ad\n"
         "SCHEDD_SUPER_ADDRESS_FILE = /nonexistent/schedd_super\n"
+        f"SEC_TOKEN_DIRECTORY = {tokens}\nSEC_TOKEN_SYSTEM_DIRECTORY = /nonexistent/tokens.d\n"
     )
     with make_site(
         backend="HTCondor", options={"memory": "200MB"}, idle_pause=2.0, chunk_seconds=0.5
@@ -67,6 +74,22 @@ def test_a_notebook_s_cells_go_to_another_schedd_with_all_that_is_done_there(
     assert "released" in kernel.run(f"%release {waits.job}").text
     kernel.run(f"%kill {waits.job}")
     kernel.until_panel(waits, "killed")
+
+
+def test_a_token_that_ends_before_the_job_may_is_told(
+    kernel: Kernel, collector: str, tokens: Path, pool: Pool
+) -> None:
+    token = pool.run("condor_token_create", "-identity", "me@local", "-lifetime", "600")
+    (tokens / "mine").write_text(token)
+    cell = kernel.run(f"%%batch --schedd pool@local --pool {collector} --runtime 2h\nheld_to = 1")
+    kernel.until_panel(cell, "done")
+    said = (
+        r"Your token mine ends in (10 min|9 min 5\d s), and the job may run for 2 h: renew it meanwhile, or"
+    )
+    assert any(re.search(said, panel) for panel in cell.panels), cell.panels
+    lasts = kernel.run(f"%%batch --schedd pool@local --pool {collector} --runtime 1min\nheld_to = 1")
+    kernel.until_panel(lasts, "done")
+    assert not any("Your token" in panel for panel in lasts.panels)
 
 
 def test_a_broker_that_was_killed_finds_the_job_at_its_schedd(kernel: Kernel, tmp_path: Path) -> None:

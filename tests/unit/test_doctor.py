@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganga_kernel.condor import lifetimes
 from ganga_kernel.doctor import credentials, folders
 from ganga_kernel.doctor.finding import FAILURE, NOTE, OK, WARNING, Finding, as_text, summary
 from ganga_kernel.filesystems import kind_of
@@ -71,7 +72,7 @@ def test_a_token_tells_its_end_and_what_is_left(tmp_path: Path) -> None:
 
 @given(st.text(max_size=40).map(lambda middle: f"a.{middle.replace('.', '')}.b"))
 def test_what_looks_like_a_token_and_is_none_has_no_end(text: str) -> None:
-    assert credentials.expiry(text) is None
+    assert lifetimes.expiry(text) is None
 
 
 def test_a_folder_that_can_t_be_made() -> None:
