@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.pool import Pool
@@ -83,6 +86,21 @@ def test_a_schedd_that_does_not_take_our_authentication(pool: Pool) -> None:
     assert "did not accept who we are" in error
     assert "pip install htcondor==" in error
     assert "daemons unknown" not in error
+
+
+def test_a_token_that_has_ended_is_named_where_nothing_else_lasts(pool: Pool, tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() - 7230}).encode()).decode().rstrip("=")
+    (tmp_path / "mine").write_text(f"e30.{claims}.x")
+    not_taken = {
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "PASSWORD",
+        "_CONDOR_SEC_DEFAULT_AUTHENTICATION_METHODS": "PASSWORD",
+        "_CONDOR_SEC_TOKEN_DIRECTORY": str(tmp_path),
+        "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",
+    }
+    script = ASK.replace('lambda s: s.submit({}, [{}]), lambda s: s.remove("1", "x")', "")
+    _, error = ask({**pool.environ, **not_taken}, script)
+    assert "did not accept who we are" in error
+    assert "Your token mine ended 2 h ago: renew it. Jobs go on" in error
 
 
 def test_the_configuration_of_the_moment_counts(pool: Pool) -> None:
