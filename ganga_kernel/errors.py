@@ -145,6 +145,11 @@ _BY_NAME = {
 }  # fmt: skip
 
 
+def sentence(error: Exception) -> str:
+    """An error as a sentence for the user; one that isn't ours with its class."""
+    return str(error) if isinstance(error, GangaKernelError) else f"{type(error).__name__}: {error}."
+
+
 def to_wire(error: GangaKernelError) -> dict[str, str]:
     """The error as plain data, for the broker's socket."""
     return {

@@ -31,6 +31,7 @@ class File(NamedTuple):
     place: its path without the slash at its beginning
     size: bytes
     changed: when it was changed last, in nanoseconds
+    mode: its rights, as `os.stat` says them
     """
 
     place: str

@@ -48,6 +48,13 @@ class Site:
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
+    def kill_broker(self) -> None:
+        """Kill the broker of this site, without a chance to end in order."""
+        broker = self.broker()
+        assert broker is not None
+        broker.kill()
+        broker.wait()
+
     def leftovers(self) -> list[str]:
         """What is in the runtime folder."""
         runtime = Path(self.environment["XDG_RUNTIME_DIR"]) / "ganga-kernel"

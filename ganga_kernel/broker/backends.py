@@ -215,7 +215,7 @@ def _beginning(job: dict[str, Any], folder: Path, spool: Path) -> list[str]:
     python, setup = python_of(job)
     if not setup and not _ANYWHERE & set(job["resources"]):
         return [python]
-    environ = json.loads((folder / "job.json").read_text())["environ"]
+    environ = description(folder)["environ"]
     given = [f"{name}={environ[name]}" for name in ("PATH", "HOME") if name in environ]
     return [*given, "/bin/sh", str(Spool(spool).launcher()), python, setup]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .. import spool
 from ..condor import guards
-from ..errors import BackendError, BrokerError, GangaKernelError, ScheddUnreachable, UnknownBackend
+from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend, sentence
 from ..filesystems import kind_of
 from ..maps import MOST_TASKS
 from ..settings import GangaKernel
@@ -36,6 +36,7 @@ from . import (
 from .attaching import attaches
 from .dividing import Slots
 from .idling import LOOK, Idling
+from .sending import Sending
 from .session import GangaSession
 from .store import Store
 from .summary import job_state, results, summary
@@ -50,10 +51,6 @@ POLL = 0.04
 _ITEMS = 50
 #: Seconds for which a schedd that answered counts as being there.
 _STILL_THERE = 1.0
-#: Seconds for which items that tasks hand on are gathered, before HTCondor gets them.
-_GATHER = 1.0
-#: Seconds until a schedd that didn't answer is asked again.
-_AGAIN = 10.0
 #: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
 _AT_ONCE = 2
 
@@ -77,8 +74,9 @@ class Jobs:
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._slurm = slurmqueue.SlurmQueue()
         self._watching = Watching(
-            store, tell, self._changed, self._over, self._again, self._send_rest, self._slurm
+            store, tell, self._changed, self._over, self._again, self._handed_on, self._slurm
         )
+        self._sending = Sending(settings, store, self._watching, self._add_cluster)
         self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered: dict[clusters.Where, float] = {}
@@ -89,7 +87,6 @@ class Jobs:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._handing: set[asyncio.Future[None]] = set()
         self._retrying: set[asyncio.Future[None]] = set()
-        self._sending: dict[int, asyncio.Future[None]] = {}
         self._packs = packs.Packs(settings.spool)
         self._packing: dict[int, asyncio.Future[None]] = {}
 
@@ -382,7 +379,8 @@ class Jobs:
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
-        for handing in (*self._handing, *self._sending.values(), *self._packing.values()):
+        self._sending.stop()
+        for handing in (*self._handing, *self._packing.values()):
             handing.cancel()
         await self._in_ganga(self._session.close)
 
@@ -396,7 +394,7 @@ class Jobs:
                 if job["handed"] == 2:
                     await self._begin_to_watch(job)
                     if any(clusters.unsent(job)):
-                        self._send_rest(job["id"])
+                        self._sending.send(job["id"])
 
     async def _find_again(self, job: dict[str, Any]) -> None:
         """A broker died while it handed this job over: find out whether it got through."""
@@ -474,7 +472,7 @@ class Jobs:
             if not isinstance(error, GangaKernelError):
                 log.exception("job %s", job["id"])
             if not ended(self.job(job["id"])["state"]):  # it may have been killed meanwhile
-                self._end_unstarted(job, "refused", _said(error))
+                self._end_unstarted(job, "refused", sentence(error))
         finally:
             del self._packing[job["id"]]
         self._accepted.set()
@@ -519,7 +517,7 @@ class Jobs:
         except Exception as error:
             if not isinstance(error, GangaKernelError):
                 log.exception("job %s", job["id"])
-            self._end_unstarted(job, "refused", _said(error))
+            self._end_unstarted(job, "refused", sentence(error))
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
         """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
@@ -577,7 +575,7 @@ class Jobs:
             assert fresh is not None
             await self._begin_to_watch(fresh)
             if rehearsing.is_on(fresh):
-                self._send_rest(job["id"])
+                self._sending.send(job["id"])
             self._changed(job["id"])
             if fresh["kill_asked"]:
                 await self.kill(job["id"])
@@ -599,7 +597,7 @@ class Jobs:
         self, job: dict[str, Any], state: str, reason: str, error: dict[str, Any] | None = None
     ) -> None:
         """End a job that its backend never had."""
-        self._store.change_tasks(job["id"], error=error, **_unstarted(state, reason))
+        self._store.change_tasks(job["id"], error=error, **progress.unstarted(state, reason, time.time()))
         self._changed(job["id"])
 
     def _native(self, job: dict[str, Any], number: int) -> str:
@@ -620,69 +618,16 @@ class Jobs:
             columns["clusters"] = [[int(columns["native"]), 0, _at_first(job)]]
         self._store.change_job(job["id"], submitted=time.time(), **columns)
 
-    # ------------------------------------------------------------------ items that tasks handed on
+    async def _add_cluster(self, job: dict[str, Any], described: tuple[Any, ...]) -> int:
+        """Have Ganga submit a further cluster of a job, and return its number."""
+        number, where = job["ganga_id"], clusters.where(job)
+        return await self._in_ganga(partial(self._session.add_cluster, number, where, *described))
 
-    def _send_rest(self, number: int) -> None:
-        """HTCondor is to get those tasks of a job that it doesn't have yet."""
-        if number not in self._sending:
-            self._sending[number] = sending = asyncio.ensure_future(self._send(number))
-            sending.add_done_callback(lambda _: self._sending.pop(number, None))
+    # ------------------------------------------------------------------ what the watching tells
 
-    async def _send(self, number: int) -> None:
-        """Submit further clusters until HTCondor has all tasks of a job.
-
-        Tasks began at about the same time, and hand on at about the same time: one cluster serves them all.
-        """
-        while any(clusters.unsent(job := self.row(number))):
-            await asyncio.sleep(_GATHER)
-            job = self.row(number)
-            if job["kill_asked"]:
-                self._watching.not_sent(number, _unstarted("killed", ""))
-                return
-            if rehearsing.waits(job):
-                continue
-            if rehearsing.failed(job):
-                self._watching.not_sent(number, _unstarted("skipped", rehearsing.sentence(job)))
-                return
-            try:
-                await self._send_further(job)
-            except ScheddUnreachable as error:
-                self._watching.not_sent(number, {"reason": f"It will be tried again: {error}"})
-                await asyncio.sleep(_AGAIN)
-            except Exception as error:
-                log.exception("job %s", number)
-                self._watching.not_sent(number, _unstarted("refused", _said(error)))
-                return
-
-    def _ask_as_learnt(self, job: dict[str, Any]) -> None:
-        """What a map's first task used says what the others are asked for with."""
-        job["resources"] |= rehearsing.learnt(job)
-        self._store.change_job(job["id"], resources=job["resources"])
-        self._watching.asked_for(job["id"], job["resources"])
-
-    async def _send_further(self, job: dict[str, Any]) -> None:
-        """Submit one further cluster, of all tasks that HTCondor doesn't have yet.
-
-        An earlier broker may have died after it had submitted it: then it is found by its attribute.
-        """
-        first = clusters.sent(job["clusters"])
-        cluster = None
-        if job["sending"]:
-            cluster = await asyncio.to_thread(backends.find_further, job, first)
-        if cluster is None:
-            job["sending"] = len(job["tasks"])
-            self._store.change_job(job["id"], sending=job["sending"])
-            if rehearsing.is_on(job) and first == 1:
-                self._ask_as_learnt(job)
-            await asyncio.to_thread(spool.set_chunks, Path(job["folder"]), job["map"]["chunks"])
-            description = await asyncio.to_thread(
-                backends.further, job, first, self._settings.spool, self._settings.max_idle
-            )
-            number, where = job["ganga_id"], clusters.where(job)
-            cluster = await self._in_ganga(partial(self._session.add_cluster, number, where, *description))
-        known = [*job["clusters"], [cluster, first, job["sending"]]]
-        self._store.change_job(job["id"], clusters=known, sending=0)
-        self._watching.sent(job["id"], known)
+    def _handed_on(self, number: int) -> None:
+        """A job has more tasks than HTCondor, since some handed on items."""
+        self._sending.send(number)
 
     def _over(self, job: dict[str, Any]) -> None:
         """A job's backend has ended all its tasks."""
@@ -756,16 +701,6 @@ def _is_to_be_divided(job: dict[str, Any]) -> bool:
     """Whether a map's items are yet to be divided among the slots that match."""
     described = job["map"]
     return bool(described) and described["budget"] is not None and len(described["chunks"]) == 1
-
-
-def _said(error: Exception) -> str:
-    """An error as a task's reason."""
-    return str(error) if isinstance(error, GangaKernelError) else f"{type(error).__name__}: {error}."
-
-
-def _unstarted(state: str, reason: str) -> dict[str, Any]:
-    """The columns of a task that ends before its backend has it."""
-    return {"state": state, "reason": reason, "ended": time.time(), "backend_ended": 1}
 
 
 def _whole(job: dict[str, Any]) -> bool:

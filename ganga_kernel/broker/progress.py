@@ -55,6 +55,11 @@ def on_event(task: dict[str, Any], event: dict[str, Any], result_size: Callable[
     return changes
 
 
+def unstarted(state: str, reason: str, now: float) -> Changes:
+    """The columns of a task that ends before its backend has it."""
+    return {"state": state, "reason": reason, "ended": now, "backend_ended": 1}
+
+
 def whole(task: dict[str, Any]) -> Changes:
     """The columns that the arrival of its result changes. A task with failed items delivers the others."""
     return {"state": "failed" if task["error"] else "done", "ended": task["result"]["ended"]}

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BackendError
 from .watch import Observation
@@ -106,8 +105,8 @@ def _quoted(value: str) -> str:
     return "'-'".join(shlex.quote(part) if part else "" for part in value.split("-"))
 
 
-class Row:
-    """What ``squeue`` says of a job.
+class Row(NamedTuple):
+    """What ``squeue`` says of a job, in the order of `QUERY`.
 
     Attributes
     ----------
@@ -117,24 +116,28 @@ class Row:
     command: the script that it runs
     """
 
-    def __init__(self, line: str) -> None:
-        fields = line.split("|", 5)
-        self.id, self.state, self.reason, self.host, self.comment, self.command = fields
+    id: str
+    state: str
+    reason: str
+    host: str
+    comment: str
+    command: str
 
 
 def rows(text: str) -> dict[str, Row]:
     """What ``squeue`` printed for `QUERY`, by job id."""
-    return {(row := Row(line)).id: row for line in text.splitlines() if line.count("|") >= 5}
+    lines = (line.split("|", 5) for line in text.splitlines())
+    return {fields[0]: Row(*fields) for fields in lines if len(fields) == 6}
 
 
-def observations(ids: Mapping[int, str], queue: Mapping[str, Row]) -> Iterable[Observation]:
-    """What Slurm says of tasks now.
+def observations(ids: Mapping[int, str], queue: Mapping[str, Row], now: float) -> Iterable[Observation]:
+    """What Slurm says of tasks.
 
     Parameters
     ----------
     ids: Slurm's numbers of the tasks that have not ended
+    now: when it said so, in Unix seconds
     """
-    now = time.time()
     for task, number in ids.items():
         row = queue.get(number)
         if row is None:

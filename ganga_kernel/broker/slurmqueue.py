@@ -35,11 +35,13 @@ class SlurmQueue:
     rows: by job id
     number: of the question that this answers
     begun: the number of the latest question
+    time: when it was answered, in Unix seconds
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, slurm.Row] = {}
         self.number = self.begun = 0
+        self.time = 0.0
         self._pause, self._due = _SOON, 0.0
 
     def soon(self) -> None:
@@ -52,7 +54,7 @@ class SlurmQueue:
             return
         self.begun = number = self.begun + 1
         try:
-            self.rows, self.number = slurm.rows(await asyncio.to_thread(ask)), number
+            self.rows, self.number, self.time = slurm.rows(await asyncio.to_thread(ask)), number, time.time()
         except BackendError as problem:
             log.warning("%s", problem)
         self._due = time.monotonic() + self._pause
@@ -81,7 +83,7 @@ class SlurmWatcher(Watcher):
             return []
         self._seen = self._queue.number
         new = []
-        for one in slurm.observations(self._open, self._queue.rows):
+        for one in slurm.observations(self._open, self._queue.rows, self._queue.time):
             if self._told.get(one.task) != (one.state, one.reason):
                 self._told[one.task] = one.state, one.reason
                 new.append(one)

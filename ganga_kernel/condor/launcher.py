@@ -131,9 +131,9 @@ unpack_shared() {
         find "$shared" -mindepth 1 -maxdepth 1 -mtime +21 -exec rm -rf {} +
         room "$shared" "$2" && unpack "$python" "$place"
     fi
-    done=$?
+    status=$?
     exec 9>&-
-    return $done
+    return $status
 }
 
 # An environment that was sent along: pack-DIGEST-MACHINE-GLIBC-KB.tar.gz

@@ -251,9 +251,7 @@ def test_the_job_goes_on_while_the_broker_is_away(kernel: Kernel) -> None:
         "%%batch\nimport time\nprint('one', flush=True)\ntime.sleep(3)\nprint('two')\nstayed = 1"
     )
     kernel.listen(lambda: "one" in cell.text)
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
+    kernel.site.kill_broker()
     kernel.until_panel(cell, "done")
     assert cell.text == "one\ntwo\n"
     assert kernel.run("stayed").value == "1"

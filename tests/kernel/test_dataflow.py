@@ -117,10 +117,7 @@ def test_a_waiting_job_can_be_killed(kernel: Kernel, gate: Gate) -> None:
 def test_a_broker_that_dies_forgets_no_dependency(kernel: Kernel, gate: Gate) -> None:
     kernel.run(f"%%batch\n{gate.code}survivor = 1")
     second = kernel.run("%%batch\nsurvivor + 1")
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
-    broker.wait()
+    kernel.site.kill_broker()
     gate.open()
     kernel.until_panel(second, "done")
     assert second.value == "2"

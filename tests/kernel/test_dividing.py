@@ -25,13 +25,6 @@ def kernel(pool: Pool) -> Iterator[Kernel]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    found = Gate(tmp_path / "open")
-    yield found
-    found.open()
-
-
-@pytest.fixture
 def ran(tmp_path: Path) -> Path:
     """A file to which each item adds its number, whenever it begins."""
     return tmp_path / "ran"
@@ -94,9 +87,7 @@ def test_a_kill_ends_all_clusters_of_a_job(kernel: Kernel, gate: Gate, ran: Path
 
 def test_a_broker_that_dies_then_loses_none(kernel: Kernel, gate: Gate, ran: Path) -> None:
     cell = started(kernel, gate, ran)
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
+    kernel.site.kill_broker()
     gate.open()
     assert delivered(kernel, cell, ran) == dict.fromkeys(range(6), 1)
 

@@ -21,6 +21,7 @@ from tests.transparent.stage import CHECKS, Theatre, play
     ("python", "ipykernel"),
     [
         (sys.executable, "ipykernel==6.29.5"),
+        (sys.executable, "ipykernel==7.1.*"),
         (oldest_python(), "ipykernel"),
     ],
 )
@@ -38,7 +39,7 @@ def test_a_request_that_ipykernel_overlooks_is_answered(site: Site) -> None:
     scene = CHECKS[requests_while_a_cell_runs_wait.__name__]
     theatre = Theatre(site, environment(sys.executable, "ipykernel==7.1.*"))
     try:
-        for _ in range(30):
+        for _ in range(60):
             play(theatre.kernel("pending"), scene, pending=True)
     finally:
         theatre.close()

@@ -214,10 +214,7 @@ def test_a_task_that_dies_is_lost_and_the_others_arrive(kernel: Kernel) -> None:
 def test_the_broker_may_die_meanwhile(kernel: Kernel, gate: Gate) -> None:
     cell = kernel.run(f"%%batch --map x=range(6)\nprint(x)\n{gate.code}survived = x")
     kernel.listen(lambda: len(payloads_of(kernel)) == 3)
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
-    broker.wait()
+    kernel.site.kill_broker()
     gate.open()
     kernel.until_panel(cell, "done")
     assert kernel.run("survived").value == "[0, 1, 2, 3, 4, 5]"

@@ -97,10 +97,7 @@ def test_a_broker_that_was_killed_finds_the_job_at_its_schedd(kernel: Kernel, tm
     code = f"import os, time\nwhile not os.path.exists({str(opened)!r}): time.sleep(0.1)\nlate = 7"
     cell = kernel.run(f"%%batch\n{code}")
     kernel.until_panel(cell, "running")
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
-    broker.wait()
+    kernel.site.kill_broker()
     opened.touch()
     kernel.until_panel(cell, "done")
     assert kernel.run("late").value == "7"

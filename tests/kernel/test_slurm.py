@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +18,6 @@ def kernel(slurm: Slurm) -> Iterator[Kernel]:
         running = Kernel(site)
         yield running
         running.close()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    found = Gate(tmp_path / "open")
-    yield found
-    found.open()
 
 
 def waiting(slurm: Slurm, job: str) -> dict[str, str]:
@@ -106,10 +98,7 @@ def test_what_slurm_has_no_room_for_says_why_it_waits_and_what_it_refuses_why(
 def test_a_broker_that_is_killed_submits_none_twice(kernel: Kernel, gate: Gate, slurm: Slurm) -> None:
     cell = kernel.run(f"%%batch\n{gate.code}survived = 1")
     kernel.until_panel(cell, "running")
-    broker = kernel.site.broker()
-    assert broker is not None
-    broker.kill()
-    broker.wait()
+    kernel.site.kill_broker()
     gate.open()
     kernel.until_panel(cell, "done")
     assert kernel.run("survived").value == "1"

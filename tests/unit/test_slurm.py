@@ -53,8 +53,8 @@ def test_what_is_no_option_is_named() -> None:
     ],
 )
 def test_states(state: str, reason: str, ours: str, says: str) -> None:
-    (seen,) = slurm.observations({2: "7"}, slurm.rows(line(state=state, reason=reason)))
-    assert (seen.task, seen.state) == (2, ours) and says in seen.reason
+    (seen,) = slurm.observations({2: "7"}, slurm.rows(line(state=state, reason=reason)), 9.0)
+    assert (seen.task, seen.state, seen.time) == (2, ours, 9.0) and says in seen.reason
 
 
 def test_only_answers_to_later_questions_count_and_each_state_is_told_once() -> None:
