@@ -35,7 +35,7 @@ _OTHERS = {"envs", "pkgs", "conda-bld"}
 #: Of an environment's own folder: what is packed beside its packages.
 _DATA = ("etc", "share")
 #: To be changed when the same environment gives another pack.
-_FORMAT = b"1"
+_FORMAT = b"2"
 
 
 @dataclass(frozen=True)

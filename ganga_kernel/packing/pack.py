@@ -121,10 +121,15 @@ def _ourselves(environment: Environment, found: list[Entry], new: Path) -> _Need
 
 def _fill(archive: _Archive, environment: Environment, found: list[Entry], scratch: Path) -> None:
     """Add an interpreter, changed so that it finds its libraries, and all else."""
-    modules = [entry.path for entry in found if "/lib-dynload/" in entry.name and entry.name.endswith(".so")]
-    bundled = libraries.needed([str(environment.executable), *modules])
-    copies = {f"{_LIBRARIES}/{name}": path for name, path in bundled.items()}
-    copies["bin/python"] = str(environment.executable)
+    changed = {"bin/python": str(environment.executable)}
+    # The modules as well: one with a path of its own (as pyenv builds them) asks only that.
+    changed.update(
+        (entry.name, entry.path)
+        for entry in found
+        if "/lib-dynload/" in entry.name and entry.name.endswith(".so") and not entry.link
+    )
+    bundled = libraries.needed(changed.values())
+    copies = changed | {f"{_LIBRARIES}/{name}": path for name, path in bundled.items()}
     for name, path in copies.items():
         copy = Path(shutil.copy(path, scratch / Path(name).name))
         libraries.look_first(copy, os.path.relpath(_LIBRARIES, Path(name).parent))
