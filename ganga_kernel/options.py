@@ -43,6 +43,7 @@ class Options:
     setup: shell code that is run before, by bash
     container: image that the cell runs in
     schedd, pool: name of an HTCondor schedd, and address of the collector that knows it
+    spool: the job's files are sent to that schedd, and fetched from it
     pack: the notebook's environment is sent along
     retries: how often a task runs again that ended without a word from the cell
     retry_memory: by how much a task's memory grows when it runs again since it needed more
@@ -75,6 +76,7 @@ class Options:
     container: str | None = None
     schedd: str | None = None
     pool: str | None = None
+    spool: bool | None = None
     pack: bool | None = None
     retries: int | None = None
     retry_memory: float | None = None
@@ -232,6 +234,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "container": (line, "image that the cell runs in: docker://..., or the path of an Apptainer image"),
     "schedd": (schedd_name, "HTCondor schedd that gets the job, as condor_status -schedd names it"),
     "pool": (collector_address, "HOST[:PORT] of the collector that knows that schedd"),
+    "spool": (flag, "send the job's files to the schedd, for one that doesn't see them"),
     "pack": (flag, "send the notebook's environment along, for workers that don't see it"),
     "retries": (count, "how often a task runs again that was killed or crashed"),
     "retry-memory": (factor, "memory of a task that runs again since it needed more, e.g. 2x"),
@@ -250,8 +253,8 @@ PARSERS: dict[str, tuple[Any, str]] = {
 }
 #: Options that are for the backend.
 RESOURCES = (
-    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set", "schedd", "pool",
-    "python", "setup", "container", "pack", "retries", "retry-memory",
+    "memory", "cpus", "gpus", "disk", "runtime", "requirements", "rank", "group", "set",
+    "schedd", "pool", "spool", "python", "setup", "container", "pack", "retries", "retry-memory",
 )  # fmt: skip
 #: Options that may be given several times.
 _REPEATED: dict[str, Any] = {

@@ -109,6 +109,31 @@ def unshared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unshared
         shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class SpoolingPool:
+    """A pool with a schedd, remote@local, that sees nothing of the notebook's files, and nor do the workers.
+
+    Attributes
+    ----------
+    pool: how it is reached
+    hidden: the folder that they don't see
+    """
+
+    pool: Pool
+    hidden: Path
+
+
+@pytest.fixture(scope="session")
+def spooling_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpoolingPool]:
+    """A pool of such a schedd."""
+    folder = Path(tempfile.mkdtemp(prefix="gk-spooled-"))
+    try:
+        with own_pool(tmp_path_factory.mktemp("spooling"), 4, [folder], [folder]) as found:
+            yield SpoolingPool(found, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
 def _library(python: str) -> list[Path]:
     """An interpreter and its standard library."""
     asked = "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))"
@@ -117,12 +142,15 @@ def _library(python: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def own_pool(folder: Path, slots: int = 16, hidden: Iterable[Path] = ()) -> Iterator[Pool]:
+def own_pool(
+    folder: Path, slots: int = 16, hidden: Iterable[Path] = (), remote: Iterable[Path] = ()
+) -> Iterator[Pool]:
     """A pool of our own with its state in a folder, whatever else is in reach.
 
     Parameters
     ----------
     hidden: what its workers don't see
+    remote: what a second schedd, remote@local, doesn't see; none is there if it sees all
     """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     script_environ = {
@@ -131,6 +159,7 @@ def own_pool(folder: Path, slots: int = 16, hidden: Iterable[Path] = ()) -> Iter
         "HTC_RUNFOR": str(LIFETIME),
         "HTC_CPUS": str(slots),
         "HTC_HIDE": ":".join(map(str, hidden)),
+        "HTC_REMOTE": ":".join(map(str, remote)),
     }
     try:
         for step in ("setup", "start"):

@@ -13,15 +13,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..condor import credentials, guards, lifetimes, limits
-from ..condor.description import LOG, JobSpec, Task, describe, late
+from ..condor import credentials, guards, lifetimes, limits, spooled
+from ..condor.description import LOG, SPOOLED_LOG, JobSpec, Task, describe, late
 from ..errors import BackendError
 from ..filesystems import kind_of
 from ..inputfiles import is_url
+from ..maps import MOST_TASKS
 from ..spool import Spool, description
 from ..submitcommands import Command
 from . import clusters, packs, slurm, slurmqueue
-from .clusters import FURTHER, TOKEN
+from .clusters import FURTHER, TOKEN, is_spooled
 from .stream import EventStream
 from .watch import kill_processes, local_native, local_processes
 
@@ -42,7 +43,7 @@ _UNITS = {"memory": 2**20, "disk": 2**10}
 #: Attributes of the Ganga object that aren't part of what the schedd is told.
 _NOT_IN_A_DESCRIPTION = {"items", "schedd", "pool"}
 #: What only HTCondor can be asked for, and would change what the job does elsewhere.
-_CONDORS = {"set", "schedd", "pool", "container", "pack", "retries", "retry_memory"}
+_CONDORS = {"set", "schedd", "pool", "spool", "container", "pack", "retries", "retry_memory"}
 #: What the payload's launcher can do on any backend.
 _ANYWHERE = {"python", "setup"}
 #: Exit codes of a payload that has told its end: see `ganga_kernel.payload.run`, and the launcher.
@@ -56,17 +57,20 @@ _START = 30.0
 _UNFIT = {"Batch", "Condor", "Interactive", "Remote"}
 
 
-def check(job: dict[str, Any], spool: Path) -> None:
+def check(job: dict[str, Any], allowed: dict[str, Any], spool: Path) -> None:
     """See that a job's backend can be reached. May take seconds if not.
 
     Raises
     ------
     ScheddUnreachable: the HTCondor schedd doesn't answer, or the pool knows none of that name.
-    SubmitRefused: it is on another machine, which doesn't see the spool.
+    SubmitRefused: it is on another machine, which doesn't see the spool; or has no room for more.
     BackendError: no Slurm answers.
     """
     if job["backend"] == "HTCondor":
         schedd = _schedd(job)
+        if is_spooled(job):
+            guards.check_queue(allowed, schedd.count_mine(), job["tasks"])
+            return
         schedd.query("false", ["ClusterId"])
         if schedd.name:
             guards.check_shared(schedd.name, kind_of(spool), schedd.is_elsewhere())
@@ -147,7 +151,13 @@ def check_site(job: dict[str, Any], allowed: dict[str, Any], spool: Path) -> Non
     SubmitRefused: something is.
     """
     sent = sum(path.stat().st_size for path in _files(Path(job["folder"]), spool))
-    guards.check(allowed, kind_of(spool), job["tasks"], sent)
+    guards.check(allowed, kind_of(spool), job["tasks"], sent, is_spooled(job))
+
+
+def most_tasks(job: dict[str, Any], spool: Path) -> int:
+    """How many tasks a job may have."""
+    of_site = job["limits"].get("spooled_tasks") if is_spooled(job) else None
+    return guards.most_tasks(kind_of(spool), MOST_TASKS, of_site)
 
 
 def _commands(resources: dict[str, Any]) -> dict[str, str]:
@@ -256,7 +266,7 @@ def described(job: dict[str, Any], spool: Path, max_idle: int) -> dict[str, Any]
             fields["items"] = fields["items"][:1]
             called = "Submit description of the first task"
         lines, rows = _submitted(fields, commands)
-        lines = late(lines, len(rows), max_idle)
+        lines = lines if is_spooled(job) else late(lines, len(rows), max_idle)
         shown = [*(f"{name} = {value}" for name, value in lines.items()), *_queue(rows)]
     else:
         shown = [shlex.join(command) for command in commands]
@@ -288,9 +298,23 @@ def further(
     return *_submitted(fields, commands), max_idle
 
 
+def add_cluster(
+    job: dict[str, Any], description: dict[str, str], items: list[dict[str, str]], max_idle: int
+) -> int:
+    """Submit a further cluster of a job that Ganga doesn't know, as its broker died meanwhile; its number.
+
+    Raises
+    ------
+    SubmitRefused, ScheddUnreachable: HTCondor doesn't take it.
+    """
+    if is_spooled(job):
+        return spooled.submit(_schedd(job), Path(job["folder"]), description, items)
+    return _schedd(job).submit(description, items, max_idle)
+
+
 def find_further(job: dict[str, Any], first: int) -> int | None:
     """The cluster that `further` describes, if it was submitted."""
-    return _schedd(job).find_cluster(FURTHER, _further_name(job, first), since=job["created"])
+    return _found(job, FURTHER, _further_name(job, first))
 
 
 def _further_name(job: dict[str, Any], first: int) -> str:
@@ -303,6 +327,8 @@ def _submitted(
     """What HTCondor is told of a job that was prepared: as Ganga's plugin does."""
     command, *arguments = commands[0]
     spec = {name: value for name, value in fields.items() if name not in _NOT_IN_A_DESCRIPTION}
+    if fields["spool"]:
+        spec["log"] = SPOOLED_LOG
     return describe(JobSpec(command, arguments=arguments, **spec), [Task(str(i)) for i in fields["items"]])
 
 
@@ -344,9 +370,14 @@ def native(backend: str, ganga_backend: Any, parts: list[Any], outputs: list[Pat
     return json.dumps({"id": str(getattr(ganga_backend, "id", ""))})
 
 
-def log(job: dict[str, Any]) -> Path | None:
-    """The log that the backend keeps of a job; None if it keeps none that can be read here."""
-    return Path(job["folder"]) / LOG if job["backend"] == "HTCondor" else None
+def log(job: dict[str, Any], task: int) -> Path | None:
+    """The log that the backend keeps of a task; None if it keeps none that can be read here.
+
+    A spooled one has a log of its own, which comes with its output; else it is that of the job.
+    """
+    if job["backend"] != "HTCondor":
+        return None
+    return Path(job["folder"]) / (f"{task}.log" if is_spooled(job) else LOG)
 
 
 def adopt(job: dict[str, Any]) -> str | None:
@@ -356,7 +387,7 @@ def adopt(job: dict[str, Any]) -> str | None:
     """
     folder = Path(job["folder"])
     if job["backend"] == "HTCondor":
-        cluster = _schedd(job).find_cluster(TOKEN, job["token"], since=job["created"])
+        cluster = _found(job, TOKEN, job["token"])
         return None if cluster is None else str(cluster)
     if job["backend"] == "Local":
         streams = [folder / f"{task['task']}.events" for task in job["tasks"]]
@@ -373,6 +404,21 @@ def adopt(job: dict[str, Any]) -> str | None:
             return slurmqueue.native([""] * len(tasks))  # they have ended, and Slurm has forgotten them
         return found
     return None
+
+
+def _found(job: dict[str, Any], attribute: str, value: str) -> int | None:
+    """The cluster of a job that was submitted, by its attribute.
+
+    A spooled one whose files hadn't all come when their sender died would be on hold for ever: it is removed.
+    """
+    schedd = _schedd(job)
+    if is_spooled(job):
+        spooled.wait_for_others(Path(job["folder"]))
+    cluster = schedd.find_cluster(attribute, value, since=job["created"])
+    if cluster is not None and is_spooled(job) and schedd.waits_for_files(cluster):
+        schedd.remove(str(cluster), "its files were not sent to the end")
+        return None
+    return cluster
 
 
 def _started(stream: Path) -> int:
@@ -500,6 +546,7 @@ def _condor(job: dict[str, Any], folder: Path, payload: Path) -> tuple[dict[str,
         "retries": asked.get("retries"),
         "final_codes": list(_TOLD),
         "schedd": asked.get("schedd", ""),
+        "spool": bool(asked.get("spool")),
         "pool": asked.get("pool", ""),
     }  # fmt: skip
     command = ["/bin/sh", launch.name, python, setup, payload.name, "--job", "job.json", "--task", "{task}"]

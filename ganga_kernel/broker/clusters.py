@@ -25,6 +25,11 @@ def where(job: dict[str, Any]) -> Where:
     return job["resources"].get("schedd"), job["resources"].get("pool")
 
 
+def is_spooled(job: dict[str, Any]) -> bool:
+    """Whether a job's files are spooled to its schedd."""
+    return job["backend"] == "HTCondor" and bool(job["resources"].get("spool"))
+
+
 def names(clusters: Clusters) -> list[str]:
     """The clusters as HTCondor's tools name them."""
     return [str(cluster) for cluster, _, _ in clusters]

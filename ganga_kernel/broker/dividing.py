@@ -26,13 +26,13 @@ class Slots:
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, int]] = {}
 
-    async def divide(self, job: dict[str, Any]) -> dict[str, Any]:
-        """A job's map with the chunks that it begins with: one for each slot that matches.
+    async def divide(self, job: dict[str, Any], most: int) -> dict[str, Any]:
+        """A job's map with the chunks that it begins with: one for each slot that matches, `most` at most.
 
         Where nobody can tell the slots, or none matches yet, there are as many as seldom do harm.
         """
         slots = await self._matching(backends.asked_of_a_slot(job["resources"])) or _FIRST
-        tasks = min(slots, _FIRST)
+        tasks = min(slots, _FIRST, most)
         if job["map"]["rehearse"]:
             return {**job["map"], "chunks": maps.rehearsed(job["map"], tasks)}
         return {**job["map"], "chunks": maps.chunks(maps.total(job["map"]), tasks, 1)}

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import spool
-from ..condor import guards
+from ..condor import spooled
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend, sentence
-from ..filesystems import kind_of
 from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
@@ -47,6 +46,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at the jobs in flight.
 POLL = 0.04
 
+#: Seconds between two looks whether it is time to ask a schedd how spooled jobs are.
+_FOLLOW = 0.5
 #: Items whose outputs are told one by one.
 _ITEMS = 50
 #: Seconds for which a schedd that answered counts as being there.
@@ -128,7 +129,7 @@ class Jobs:
         """
         await self._check(job)
         if _is_to_be_divided(job):
-            job["tasks"] = len((await self._slots.divide(job))["chunks"])
+            job["tasks"] = len((await self._slots.divide(job, MOST_TASKS))["chunks"])
         job["limits"] = self._limits(job["backend"])
         described = await asyncio.to_thread(
             backends.described, job, self._settings.spool, self._settings.max_idle
@@ -149,7 +150,7 @@ class Jobs:
         answered = self._schedd_answered.get(where := clusters.where(job), float("-inf"))
         if backend == "HTCondor" and time.monotonic() - answered < _STILL_THERE:
             return
-        await asyncio.to_thread(backends.check, job, self._settings.spool)
+        await asyncio.to_thread(backends.check, job, self._limits(backend), self._settings.spool)
         if backend == "HTCondor":
             self._schedd_answered[where] = time.monotonic()
 
@@ -267,7 +268,6 @@ class Jobs:
             return self.job(number)
         self._store.change_job(number, kill_asked=1)
         self._watching.kill_asked(number)
-        self._slurm.soon()
         if job["handed"] == 0:
             self._end_unstarted(job, "killed", "")
         elif job["handed"] == 2:
@@ -275,6 +275,7 @@ class Jobs:
                 await self._in_ganga(partial(self._session.kill, job["ganga_id"]))
             if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
                 await asyncio.to_thread(backends.remove, job)
+            self._watching.look_soon(number)
         return self.job(number)
 
     async def _kill_task(self, job: dict[str, Any], task: int) -> dict[str, Any]:
@@ -304,10 +305,12 @@ class Jobs:
     async def _end_task(self, job: dict[str, Any], task: int) -> bool:
         """End a task on its backend; whether that has it."""
         if job["backend"] in backends.OURS:
-            return await asyncio.to_thread(backends.remove_task, job, task, "killed in the notebook")
-        self._slurm.soon()
-        await self._in_ganga(partial(self._session.kill, job["ganga_id"], task))
-        return True
+            found = await asyncio.to_thread(backends.remove_task, job, task, "killed in the notebook")
+        else:
+            await self._in_ganga(partial(self._session.kill, job["ganga_id"], task))
+            found = True
+        self._watching.look_soon(job["id"])
+        return found
 
     async def act(self, number: int, action: str) -> int:
         """Hold or release a job; see `backends.act`.
@@ -316,7 +319,9 @@ class Jobs:
         ------
         BackendError: there is no such job, it has ended, or its backend can't do it.
         """
-        return await asyncio.to_thread(backends.act, self._in_flight_one(number), action)
+        changed = await asyncio.to_thread(backends.act, self._in_flight_one(number), action)
+        self._watching.look_soon(number)
+        return changed
 
     async def change(self, number: int, resources: dict[str, Any]) -> dict[str, Any]:
         """Ask for other resources for a job in the queue; see `backends.change`.
@@ -375,7 +380,9 @@ class Jobs:
         await self._recover()
         self._booted.set_result(None)
         self._accepted.set()
-        await asyncio.gather(self._hand_over(), self._watch(), self._explain(), self._ask_slurm())
+        await asyncio.gather(
+            self._hand_over(), self._watch(), self._explain(), self._ask_slurm(), self._follow_spooled()
+        )
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
@@ -398,6 +405,9 @@ class Jobs:
 
     async def _find_again(self, job: dict[str, Any]) -> None:
         """A broker died while it handed this job over: find out whether it got through."""
+        if clusters.is_spooled(job) and await asyncio.to_thread(backends.adopt, job) is None:
+            self._store.change_job(job["id"], handed=0)  # also if Ganga knows it: not all files had come
+            return
         number = await self._in_ganga(partial(self._session.find, job["token"]))
         if number is not None:
             self._note_handed(job, number, await self._in_ganga(partial(self._native, job, number)))
@@ -433,6 +443,16 @@ class Jobs:
             if self._watching.has("Slurm"):
                 await self._slurm.look()
             await asyncio.sleep(slurmqueue.LOOK)
+
+    async def _follow_spooled(self) -> None:
+        """Ask the schedds that have spooled jobs of ours, each in its own time."""
+        asking: dict[spooled.Follower, asyncio.Future[None]] = {}
+        while True:
+            await self._in_flight.wait()
+            for follower in spooled.followers():
+                if follower not in asking or asking[follower].done():
+                    asking[follower] = asyncio.ensure_future(asyncio.to_thread(follower.look))
+            await asyncio.sleep(_FOLLOW)
 
     async def _hand_over(self) -> None:
         """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
@@ -533,8 +553,8 @@ class Jobs:
 
     async def _divide(self, job: dict[str, Any]) -> None:
         """Divide a map's items among the slots that match, as the last thing before it is submitted."""
-        described = await self._slots.divide(job)
-        described["most"] = guards.most_tasks(kind_of(self._settings.spool), MOST_TASKS)
+        most = backends.most_tasks(job, self._settings.spool)
+        described = {**await self._slots.divide(job, most), "most": most}
         with self._store:
             more = len(described["chunks"]) - len(job["tasks"])
             state = job["tasks"][0]["state"]
@@ -568,6 +588,7 @@ class Jobs:
         async with self._only_this(job):
             try:
                 number, native = await self._in_ganga(submit)
+                await self._upload(job, native)
             finally:
                 self._places.release()
             self._note_handed(job, number, native)
@@ -579,6 +600,19 @@ class Jobs:
             self._changed(job["id"])
             if fresh["kill_asked"]:
                 await self.kill(job["id"])
+
+    async def _upload(self, job: dict[str, Any], native: str) -> None:
+        """Return when the schedd has the files of a cluster, if they are spooled to it.
+
+        Raises
+        ------
+        BackendError: they can't be sent, and the cluster was removed.
+        """
+        if clusters.is_spooled(job):
+            upload = spooled.upload(clusters.where(job), int(native))
+            while not upload.ended:
+                await asyncio.sleep(POLL)
+            await asyncio.to_thread(upload.result)
 
     async def _begin_to_watch(self, job: dict[str, Any]) -> None:
         statuses: list[str] = []
@@ -620,8 +654,13 @@ class Jobs:
 
     async def _add_cluster(self, job: dict[str, Any], described: tuple[Any, ...]) -> int:
         """Have Ganga submit a further cluster of a job, and return its number."""
-        number, where = job["ganga_id"], clusters.where(job)
-        return await self._in_ganga(partial(self._session.add_cluster, number, where, *described))
+        number = job["ganga_id"]
+        if number is None:
+            cluster = await asyncio.to_thread(backends.add_cluster, job, *described)
+        else:
+            cluster = await self._in_ganga(partial(self._session.add_cluster, number, *described))
+        await self._upload(job, str(cluster))
+        return cluster
 
     # ------------------------------------------------------------------ what the watching tells
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..states import ended
-from . import backends, usage
+from . import backends, clusters, usage
 from .reading import events_of, texts_of
 from .summary import summary
 
@@ -37,7 +37,7 @@ def logs(
     """
     folder = Path(job["folder"])
     tasks = sorted(job["tasks"], key=_goodness) if only is None else [job["tasks"][only]]
-    log = backends.log(job)
+    log = backends.log(job, tasks[0]["task"])
     wrote = _end("".join(text for _, text in texts_of(o for o in outputs if o["output"]["type"] != "error")))
     return {
         "job": summary(job),
@@ -45,7 +45,9 @@ def logs(
         "more": max(0, len(tasks) - _TASKS),
         "used": usage.figures(job),
         "log": str(log or ""),
-        "log_tail": _log_tail(log, only) if log else "",
+        "log_tail": _log_tail(log, None if only is None else clusters.proc_of(job["clusters"], only))
+        if log
+        else "",
     }
 
 
@@ -60,7 +62,7 @@ def _task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     return {**{key: task[key] for key in told}, "said": _tail(folder / f"{task['task']}.stderr")}
 
 
-def _log_tail(log: Path, proc: int | None) -> str:
+def _log_tail(log: Path, proc: str | None) -> str:
     """The end of HTCondor's log, or of what it says of one proc."""
     if proc is None:
         return _tail(log)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError
-from . import backends
+from . import backends, clusters
 
 #: Outputs, and bytes of a file, that are read at once.
 OUTPUTS, _BYTES = 500, 1 << 20
 #: The line with which HTCondor ends an event.
 _EVENT_END = b"\n...\n"
 #: How an event begins: its number, and the job as cluster, proc and subproc.
-_EVENT = re.compile(r"\d{3} \(\d+\.(\d+)\.\d+\) ")
+_EVENT = re.compile(r"\d{3} \((\d+)\.(\d+)\.\d+\) ")
 
 
 def task_of(job: Mapping[str, Any], task: int | None) -> int:
@@ -71,7 +71,7 @@ def read(
     ------
     BackendError: only events are wanted, and the backend keeps no log of them.
     """
-    row, log = job["tasks"][task], backends.log(job)
+    row, log = job["tasks"][task], backends.log(job, task)
     if log is None and set(what) == {"events"}:
         raise BackendError(f"{job['backend']} keeps no event log of job {job['id']}.", "")
     over = bool(row["backend_ended"])
@@ -81,7 +81,7 @@ def read(
         texts += [("stderr", said.read(to_the_end=over))]
     events = _Part(log or Path(), after.get("events", 0), _EVENT_END)
     if "events" in what and log is not None:
-        texts += [("stdout", events_of(events.read(), task))]
+        texts += [("stdout", events_of(events.read(), clusters.proc_of(job["clusters"], task)))]
     next_output = outputs[-1]["number"] + 1 if outputs else after.get("output", 0)
     return {
         "texts": [one for one in texts if one[1]],
@@ -108,10 +108,12 @@ def _text_of(kind: str, content: Mapping[str, Any]) -> tuple[str, str]:
     return "stdout", "" if text is None else f"{text}\n"
 
 
-def events_of(text: str, proc: int) -> str:
-    """Those of HTCondor's events, as its log has them, that are of one proc."""
+def events_of(text: str, proc: str | None) -> str:
+    """Those of HTCondor's events, as its log has them, that are of one proc (see `clusters.proc_of`)."""
     events = text.split("\n...\n")[:-1]
-    mine = [one for one in events if (found := _EVENT.match(one)) and int(found[1]) == proc]
+    mine = [
+        one for one in events if (found := _EVENT.match(one)) and f"{int(found[1])}.{int(found[2])}" == proc
+    ]
     return "".join(f"{one}\n...\n" for one in mine)
 
 

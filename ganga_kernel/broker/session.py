@@ -18,10 +18,8 @@ from typing import Any
 import psutil
 
 from .. import condor
-from ..condor.schedd import Schedd
 from ..errors import BrokerError, GangaKernelError, SubmitRefused
 from ..folders import private_folder
-from .clusters import Where
 from .mending import mend
 
 log = logging.getLogger(__name__)
@@ -145,30 +143,20 @@ class GangaSession:
         return job
 
     def add_cluster(
-        self, number: int | None, where: Where, description: dict[str, str], items: list[dict[str, str]],
-        max_idle: int,
-    ) -> int:  # fmt: skip
+        self, number: int, description: dict[str, str], items: list[dict[str, str]], max_idle: int
+    ) -> int:
         """Submit a further HTCondor cluster of a Ganga job, and return its number; see `condor.backend`.
-
-        Parameters
-        ----------
-        number: Ganga's of the job; None if Ganga doesn't know it, as its broker died meanwhile
-        where: the schedd that has the job
 
         Raises
         ------
         SubmitRefused, ScheddUnreachable: HTCondor doesn't take it.
         """
-        if number is None:
-            return Schedd(*where).submit(description, items, max_idle)
         return int(self.backend_of(number).add_cluster(description, items, max_idle))
 
     def find(self, token: str) -> int | None:
-        """Ganga's number of the job of that token if it was submitted, else None."""
-        for job in self._ganga.jobs:
-            if job.name == token and job.status not in ("new", "submitting"):
-                return int(job.id)
-        return None
+        """Ganga's number of the job of that token if it was submitted, of several the latest; else None."""
+        found = (job for job in self._ganga.jobs if job.name == token)
+        return max((int(job.id) for job in found if job.status not in ("new", "submitting")), default=None)
 
     def backend_of(self, number: int) -> Any:
         """The backend object of a Ganga job, without Ganga's proxy."""

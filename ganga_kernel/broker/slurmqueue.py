@@ -77,6 +77,10 @@ class SlurmWatcher(Watcher):
         self._seen = queue.begun
         queue.soon()
 
+    def soon(self) -> None:
+        """See `Watcher.soon`."""
+        self._queue.soon()
+
     def poll(self) -> list[Observation]:
         """See `Watcher.poll`."""
         if self._queue.number <= self._seen:

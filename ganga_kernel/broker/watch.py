@@ -12,14 +12,17 @@ import re
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from .clusters import Clusters, of_tasks, task_of
+
+if TYPE_CHECKING:
+    from ..condor.spooled import Follower
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class Watcher(ABC):
     @abstractmethod
     def poll(self) -> list[Observation]:
         """What is new. The broker calls it many times a second: it must not wait."""
+
+    def soon(self) -> None:  # noqa: B027 (most see all at once)
+        """Something was done with the job: one that asks its backend now and then asks soon."""
 
     @property
     def offset(self) -> int:
@@ -189,7 +195,7 @@ class CondorWatcher(Watcher):
 
     Attributes
     ----------
-    clusters: of the job; what the log says of another one counts once that is among them
+    clusters: of the job; what the log says of another one counts once `grow` was told of it
     """
 
     tells_of_starts = True
@@ -198,11 +204,16 @@ class CondorWatcher(Watcher):
         from ..condor.description import LOG
         from ..condor.eventlog import EventLog
 
-        self._number, self.clusters = number, clusters
+        self._number = number
+        self.grow(clusters)
         self._log = EventLog(folder / LOG, offset)
         self._latest: dict[tuple[int, int], Any] = {}
         self._early: list[Any] = []
         self._whole_until = offset
+
+    def grow(self, clusters: Clusters) -> None:
+        """The job has these clusters now."""
+        self.clusters = clusters
 
     def poll(self) -> list[Observation]:
         """See `Watcher.poll`."""
@@ -246,6 +257,49 @@ class CondorWatcher(Watcher):
     def offset(self) -> int:
         """See `Watcher.offset`. What can't count yet is read once more after a restart."""
         return self._whole_until if self._early else int(self._log.offset)
+
+
+class SpoolWatcher(Watcher):
+    """HTCondor, where the job's files are spooled: what its schedd says.
+
+    Parameters
+    ----------
+    job: its row in the store, with its tasks
+    follower: of the schedd's jobs
+    """
+
+    tells_of_starts = True
+
+    def __init__(self, job: dict[str, Any], follower: Follower) -> None:
+        self._number, self._follower = job["id"], follower
+        self._folder, self._since = Path(job["folder"]), job["created"]
+        self._over = {task["task"] for task in job["tasks"] if task["backend_ended"]}
+        self._seen: Mapping[tuple[int, int], Any] = {}
+        self.grow(job["clusters"])
+
+    def grow(self, clusters: Clusters) -> None:
+        """The job has these clusters now."""
+        self._clusters = clusters
+        for cluster, first, end in clusters:
+            procs = [task - first for task in range(first, end) if task not in self._over]
+            self._follower.follow(cluster, procs, self._folder, self._since)
+
+    def soon(self) -> None:
+        """See `Watcher.soon`."""
+        self._follower.soon()
+
+    def poll(self) -> list[Observation]:
+        """See `Watcher.poll`."""
+        before, self._seen = self._seen, self._follower.state
+        if before is self._seen:
+            return []
+        return [
+            observation
+            for cluster, first, end in self._clusters
+            for task in range(first, end)
+            if (seen := self._seen.get((cluster, task - first))) != before.get((cluster, task - first))
+            and (observation := _from_condor(seen, task, self._number))
+        ]
 
 
 #: HTCondor's word -> ours.

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import maps, spool
+from ..condor import spooled
+from ..condor.schedd import Schedd
 from ..states import ended
 from . import clusters, dividing, progress, retries
 from .lastwords import last_words
@@ -21,7 +23,7 @@ from .slurmqueue import SlurmQueue, SlurmWatcher
 from .store import Store
 from .stream import EventStream
 from .summary import job_state
-from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, Watcher
+from .watch import CondorWatcher, GangaWatcher, LocalWatcher, Observation, SpoolWatcher, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +163,8 @@ class Watching:
         watcher: Watcher
         if job["backend"] == "Local":
             watcher = LocalWatcher(job["native"])
+        elif clusters.is_spooled(job):
+            watcher = SpoolWatcher(job, spooled.follower(Schedd(*clusters.where(job))))
         elif job["backend"] == "HTCondor":
             watcher = CondorWatcher(folder, job["log_offset"], job["id"], job["clusters"])
         elif job["backend"] == "Slurm":
@@ -185,6 +189,11 @@ class Watching:
         if number in self._jobs:
             job = self._jobs[number].job
             (job if task is None else job["tasks"][task])["kill_asked"] = int(asked)
+
+    def look_soon(self, number: int) -> None:
+        """Something was done with a job, and what came of it is to be seen soon."""
+        if number in self._jobs:
+            self._jobs[number].watcher.soon()
 
     def retried(self, number: int, task: int, problem: str) -> None:
         """A task was released with more memory; or it can't be, for a reason."""
@@ -222,8 +231,8 @@ class Watching:
         """HTCondor has more of a job's tasks."""
         if watched := self._jobs.get(number):
             watched.job["clusters"], watched.changed = of_job, True
-            assert isinstance(watched.watcher, CondorWatcher)
-            watched.watcher.clusters = of_job
+            assert isinstance(watched.watcher, CondorWatcher | SpoolWatcher)
+            watched.watcher.grow(of_job)
 
     def not_sent(self, number: int, changes: dict[str, Any]) -> None:
         """HTCondor doesn't have some of a job's tasks, and this is what that means for them."""

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from GangaCore.GPIDev.Adapters.ApplicationRuntimeHandlers import allHandlers
@@ -25,7 +26,8 @@ from GangaCore.GPIDev.Schema import Schema, SimpleItem, Version
 from GangaCore.Lib.Executable.Executable import RTHandler
 from GangaCore.Utility.Config import getConfig
 
-from ganga_kernel.condor.description import JobSpec, Task, describe
+from ganga_kernel.condor import spooled
+from ganga_kernel.condor.description import LOG, SPOOLED_LOG, JobSpec, Task, describe
 from ganga_kernel.condor.eventlog import FINAL, EventLog, Observation, latest_of, reduce
 from ganga_kernel.condor.schedd import Schedd
 from ganga_kernel.errors import BackendError, SubmitRefused
@@ -107,6 +109,11 @@ class HTCondor(IBackend):  # type: ignore[misc]
             ),
             "schedd": _text("name of the schedd; empty for this machine's"),
             "pool": _text("address of the collector; empty for the configured one"),
+            "spool": SimpleItem(
+                defvalue=False,
+                typelist=[bool],
+                doc="send the files to the schedd and fetch them from it, as it doesn't see them",
+            ),
             "cluster_id": SimpleItem(
                 defvalue=-1, typelist=[int], doc="HTCondor's cluster, the latest", **_OUTCOME
             ),
@@ -200,6 +207,8 @@ class HTCondor(IBackend):  # type: ignore[misc]
             output_files=outputs if mine or outputs else None,
             output="{task}.events" if mine else "stdout",
             error="{task}.stderr" if mine else "stderr",
+            log=SPOOLED_LOG if self.spool else LOG,
+            spool=self.spool,
             memory=self.memory,
             disk=self.disk,
             cpus=self.cpus,
@@ -233,7 +242,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
     ) -> None:
         """Submit a cluster and note it in the job, and each proc in its subjob."""
         _forget(self.log)
-        cluster = self._schedd().submit(description, items, self.max_idle)
+        cluster = self._put(description, items, self.max_idle)
         self.cluster_id = cluster
         self.killing = False
         if not subjobs:
@@ -245,6 +254,16 @@ class HTCondor(IBackend):  # type: ignore[misc]
             backend.cluster_id, backend.proc_id, backend.log = cluster, proc, self.log
             backend.killing = False
             backend._fresh()
+
+    def _put(self, description: Mapping[str, str], items: Sequence[Mapping[str, str]], max_idle: int) -> int:
+        if self.spool:
+            return spooled.submit(self._schedd(), self._where(), description, items)
+        return self._schedd().submit(description, items, max_idle)
+
+    def _where(self) -> Path:
+        """The folder from which the job is submitted."""
+        job = self.getJobObject()
+        return Path(self.folder or _folder(job.master or job))
 
     def _add(self, cluster: int, tasks: Sequence[int]) -> None:
         before: list[Any] = json.loads(str(self.submissions))
@@ -309,7 +328,7 @@ class HTCondor(IBackend):  # type: ignore[misc]
         What the others do goes on. A job that had ended is ``submitted`` again.
         """
         job = self.getJobObject()
-        cluster = self._schedd().submit(description, items, max_idle)
+        cluster = self._put(description, items, max_idle)
         self._add(cluster, [int(item["task"]) for item in items])
         if job.status not in {"submitted", "running"}:
             job.updateStatus("submitted")
@@ -427,12 +446,25 @@ class HTCondor(IBackend):  # type: ignore[misc]
                 for cluster, tasks in json.loads(self.submissions)
                 for proc, task in enumerate(tasks)
             }
-        if os.path.exists(self.log):
+        if self.spool:
+            seen = self._followed(keys.values())
+        elif os.path.exists(self.log):
             seen = _follow(self.log)
         else:
             clusters = {cluster for cluster, _ in keys.values()}
             seen = reduce(ob for cluster in clusters for ob in self._schedd().observe(cluster))
         return [latest_of(seen, cluster, proc) for _, (cluster, proc) in sorted(keys.items())]
+
+    def _followed(self, procs: Iterable[tuple[int, int]]) -> Mapping[tuple[int, int], Observation]:
+        """What the schedd said last of a spooled job, whose output is fetched when it has ended."""
+        job = self.getJobObject()
+        job = job.master or job
+        follower, folder = spooled.follower(self._schedd()), self._where()
+        since = os.path.getmtime(job.getInputWorkspace().getPath(_SAVED))  # written before it was submitted
+        for cluster, proc in procs:
+            follower.follow(cluster, [proc], folder, since)
+        follower.look()
+        return follower.state
 
     def _note(self, procs: Sequence[Observation]) -> None:
         """Set the outcome's fields to what is most worth telling; only what changed is written."""

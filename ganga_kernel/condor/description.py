@@ -19,12 +19,21 @@ from ganga_kernel.inputfiles import is_url
 TASK = "{task}"
 #: HTCondor's event log of a job, in its folder.
 LOG = "condor.log"
+#: That of a task, of a job whose files are spooled.
+SPOOLED_LOG = "{task}.log"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _EXTRA_NAME = re.compile(r"(\+|MY\.)?[A-Za-z_][A-Za-z0-9_.]*\Z", re.IGNORECASE)
 _DOLLAR_MACRO = re.compile(r"\$\(\s*DOLLAR\s*[:)]", re.IGNORECASE)
 _LATE = {"max_idle", "max_materialize"}
 _ARGUMENTS, _ENVIRONMENT, _FOLDER = "task_arguments", "task_environment", "task_folder"
+
+#: A job that has ended stays in the queue for ten days; once its output was fetched for an hour, if whoever
+#: fetched it doesn't take it out.
+_UNTIL_FETCHED = (
+    "JobStatus == 4 && "
+    "time() < ((StageOutFinish =?= undefined) ? CompletionDate + 864000 : StageOutFinish + 3600)"
+)
 
 # Commands that belong to a field of JobSpec, or on which the rest of the plugin relies: a job whose cell
 # raised an error has ended, so HTCondor must not run it again.
@@ -72,7 +81,9 @@ class JobSpec:
         Names of files that the job must make and HTCondor brings back; a missing one holds the job.
         Empty: none. None: every new file at the top of the job's scratch folder.
     output, error, log:
-        Names of files within the folder. Output is streamed while the job runs.
+        Names of files within the folder. Output is streamed while the job runs, but of a spooled one.
+    spool:
+        The files are sent to the schedd, and fetched when the job has ended; it is in the queue until then.
     memory, disk:
         MB; None for the pool's default.
     cpus, gpus:
@@ -101,6 +112,7 @@ class JobSpec:
     output: str = "{task}.events"
     error: str = "{task}.stderr"
     log: str = LOG
+    spool: bool = False
     memory: int | None = None
     disk: int | None = None
     cpus: int | None = None
@@ -141,11 +153,13 @@ def describe(spec: JobSpec, tasks: Sequence[Task] = (Task(),)) -> tuple[dict[str
         "error": f"{folder}/{_file_name(spec.error, 'the error file')}",
         # One log for the cluster: beside the first task's files if each has a folder of its own.
         "log": f"{path(spec.folder, 'the folder')}/{_file_name(spec.log, 'the log')}",
-        "stream_output": "true",
+        "stream_output": "false" if spec.spool else "true",
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
         "notification": "never",
     }
+    if spec.spool:
+        lines["leave_in_queue"] = _UNTIL_FETCHED
     if spec.container:
         lines["container_image"] = _name(spec.container, "the image")
     if spec.input_files:

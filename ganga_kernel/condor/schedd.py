@@ -23,7 +23,7 @@ from ganga_kernel.condor.bindings import DEFAULT_FILES, configuration, load_bind
 from ganga_kernel.condor.credentials import hand_over
 from ganga_kernel.condor.description import late
 from ganga_kernel.condor.eventlog import WHOLE, Observation
-from ganga_kernel.errors import GangaKernelError, ScheddUnreachable, SubmitRefused
+from ganga_kernel.errors import BackendError, GangaKernelError, ScheddUnreachable, SubmitRefused
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,15 @@ _NO_FACTORY = "late materialization"
 #: Has an edit of a cluster reach its procs that are yet to come into the queue; condor_qedit's own, which
 #: the bindings don't name.
 _CLUSTER_TOO = 1 << 7
-_JOB_ADS = (
+#: What of a job's ad `observation` needs.
+JOB_ADS = (
     "ClusterId ProcId JobStatus EnteredCurrentStatus RemoteHost LastRemoteHost ExitCode "
     "ExitBySignal ExitSignal HoldReason HoldReasonCode HoldReasonSubCode RemoveReason MemoryUsage"
 ).split()
 
 
+#: Of a spooled job's ad: when its files had come.
+STAGED = "StageInFinish"
 #: Schedds that are named to somebody who named an unknown one.
 _NAMED = 3
 
@@ -91,6 +94,21 @@ class Schedd:
             return self._submit(description, items)
 
     def _submit(self, description: Mapping[str, str], items: Sequence[Mapping[str, str]]) -> int:
+        return int(self.put(description, items).cluster())
+
+    def put(
+        self, description: Mapping[str, str], items: Sequence[Mapping[str, str]], spool: bool = False
+    ) -> Any:
+        """Put a cluster into the queue, and return the bindings' ``SubmitResult``.
+
+        Parameters
+        ----------
+        spool: its procs are on hold until `send_files` has sent their files; else the schedd reads these
+
+        Raises
+        ------
+        SubmitRefused: the schedd doesn't take it, with HTCondor's own words.
+        """
         htcondor2 = load_bindings()
         folder = description.get("initialdir", "")
         if folder.startswith("/") and "$" not in folder and not Path(folder).is_dir():
@@ -99,8 +117,10 @@ class Schedd:
         hand_over(description)
         schedd = self._connect()
         try:
-            result = schedd.submit(
-                htcondor2.Submit(dict(description)), itemdata=iter([dict(item) for item in items])
+            return schedd.submit(
+                htcondor2.Submit(dict(description)),
+                itemdata=iter([dict(item) for item in items]),
+                spool=spool,
             )
         except htcondor2.HTCondorException as error:
             text = _words(error)
@@ -109,7 +129,35 @@ class Schedd:
             raise SubmitRefused(f"HTCondor refused the job: {text}", _refusal(text)) from error
         except (ValueError, TypeError) as error:
             raise SubmitRefused(f"HTCondor's bindings refused the job: {error}") from error
-        return int(result.cluster())
+
+    def send_files(self, result: Any) -> None:
+        """Send the files of a cluster that was put into the queue to be spooled; takes as long as they need.
+
+        Raises
+        ------
+        BackendError: they can't be read here, or the schedd doesn't take them.
+        """
+        self._transfer(lambda schedd: schedd.spool(result))
+
+    def fetch_files(self, proc: str) -> None:
+        """Bring the output of a spooled proc that has ended to the folder from which it was submitted.
+
+        Raises
+        ------
+        BackendError: the schedd doesn't send it, or it can't be written here.
+        """
+        self._transfer(lambda schedd: schedd.retrieve([_checked(proc)]))
+
+    def _transfer(self, transfer: Callable[[Any], None]) -> None:
+        htcondor2 = load_bindings()
+        schedd = self._connect()
+        try:
+            transfer(schedd)
+        except htcondor2.HTCondorException as error:
+            text = _words(error)
+            if _AUTHENTICATION.search(text) or "Failed to connect" in text:
+                raise self._unreachable(text) from error
+            raise BackendError(f"HTCondor says: {text}") from error
 
     def remove(self, job: str, reason: str) -> int:
         """Remove a cluster (``"12"``) or proc (``"12.3"``); returns the number of jobs changed.
@@ -194,17 +242,28 @@ class Schedd:
             ads = self.history(constraint, ["ClusterId"], 1, since)
         return max((int(ad["ClusterId"]) for ad in ads), default=None)
 
+    def waits_for_files(self, cluster: int) -> bool:
+        """Whether a spooled cluster is in the queue of which not all files have come."""
+        constraint = f"ClusterId == {cluster} && {STAGED} =?= undefined && JobStatus == 5"
+        return bool(self.query(constraint, ["ProcId"]))
+
+    def count_mine(self) -> int:
+        """How many jobs this user has in the queue."""
+        htcondor2 = load_bindings()
+        (counted,) = self._ads(lambda schedd: schedd.query(opts=htcondor2.QueryOpt.SummaryOnly))
+        return int(counted["Jobs"])
+
     def observe(self, cluster: int) -> list[Observation]:
         """What queue and history say about a cluster: for where its event log can't be read.
 
         One observation a proc, in the vocabulary of `eventlog`, and one of the cluster if it is gone.
         """
         constraint = f"ClusterId == {cluster}"
-        queued = self._with_clusters(constraint, _JOB_ADS)
+        queued = self._with_clusters(constraint, JOB_ADS)
         # Asked for last: what leaves the queue meanwhile is in both.
-        past = self.history(constraint, _JOB_ADS)
+        past = self.history(constraint, JOB_ADS)
         ads = {int(ad["ProcId"]): ad for ad in [*queued, *past] if "ProcId" in ad}
-        seen = [_observation(ad) for _, ad in sorted(ads.items())]
+        seen = [observation(ad) for _, ad in sorted(ads.items())]
         if past and not queued:
             made = max(ads) + 1
             seen.append(Observation(cluster, WHOLE, "removed", max(one.time for one in seen), made=made))
@@ -353,7 +412,8 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f"There are: {', '.join(near)}{more}; condor_status -schedd lists them."
 
 
-def _observation(ad: Mapping[str, Any]) -> Observation:
+def observation(ad: Mapping[str, Any]) -> Observation:
+    """What a job's ad says of it, as its event log would."""
     state = _STATES.get(int(ad["JobStatus"]), "queued")
     signalled = bool(ad.get("ExitBySignal", False))
     slot = str(ad.get("RemoteHost", ad.get("LastRemoteHost", "")))

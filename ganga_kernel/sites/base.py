@@ -26,6 +26,14 @@ class Site(Configurable):
     transfer = Integer(None, allow_none=True, help="Bytes of files that a task is sent, at most.").tag(
         config=True
     )
+    spooled_tasks = Integer(
+        None, allow_none=True, help="Tasks of one submission whose files are spooled, at most."
+    ).tag(config=True)
+    spooled_queue = Integer(
+        None,
+        allow_none=True,
+        help="Jobs of a user in the queue of a schedd to which files are spooled, at most.",
+    ).tag(config=True)
     commands = Dict(
         value_trait=Unicode(),
         help="Submit commands of each job, unless it sets them itself: {'MY.SendCredential': 'true'}.",

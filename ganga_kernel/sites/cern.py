@@ -35,6 +35,14 @@ class Cern(Site):
     def _transfer(self) -> int:
         return 2**30
 
+    @default("spooled_tasks")
+    def _spooled_tasks(self) -> int:
+        return 100
+
+    @default("spooled_queue")
+    def _spooled_queue(self) -> int:
+        return 500
+
     @default("commands")
     def _commands(self) -> dict[str, str]:
         # The schedd hands the user's Kerberos credential to the worker, where AFS and EOS need it.

@@ -27,7 +27,10 @@ def event(proc: int, text: str = "Image size of job updated: 1\n\t0  -  MemoryUs
 def job(folder: Path, backend: str = "HTCondor", **task: Any) -> dict[str, Any]:
     """A job's row with two tasks."""
     row = {"task": 0, "backend_ended": 0, "state": "running", "attempt": 1, **task}
-    return {"id": 3, "folder": str(folder), "backend": backend, "tasks": [row, {**row, "task": 1}]}
+    return {
+        "id": 3, "folder": str(folder), "backend": backend, "resources": {}, "clusters": [[17, 0, 2]],
+        "tasks": [row, {**row, "task": 1}],
+    }  # fmt: skip
 
 
 def output(number: int, kind: str, **content: Any) -> dict[str, Any]:
@@ -134,7 +137,8 @@ def test_events_of_other_procs_and_what_only_looks_like_one_are_left_out() -> No
     text = (
         event(12) + event(1) + "(017.012.000) no event\n...\n" + event(12, "again") + "006 (017.012.000) half"
     )
-    assert events_of(text, 12) == event(12) + event(12, "again")
+    assert events_of(text, "17.12") == event(12) + event(12, "again")
+    assert events_of(text, "18.12") == events_of(text, None) == ""
 
 
 def test_the_line_of_the_magic() -> None:
