@@ -28,12 +28,17 @@ _FETCHED, _COMPLETED = "StageOutFinish", "CompletionDate"
 _SPOOLING = 16
 _COMING = "Its input files are on their way to the schedd."
 _GONE = "It had ended, and the schedd removed its output before that was fetched."
+#: Seconds within which a schedd sees that all files have come: it looks once a second.
+_SETTLED = 10.0
 #: Seconds after which a fetch leaves the rest to the next one, which then knows what has ended meanwhile.
 _LONG = 20.0
 
 
 def submit(schedd: Schedd, description: Mapping[str, str], items: Sequence[Mapping[str, str]]) -> None:
     """Submit a cluster, say ``{"cluster": N}``, and send its files, whose procs are on hold until then.
+
+    It returns when the schedd has seen that they are there, since it would release procs that were put on
+    hold before.
 
     Raises
     ------
@@ -47,6 +52,9 @@ def submit(schedd: Schedd, description: Mapping[str, str], items: Sequence[Mappi
     except GangaKernelError as error:
         schedd.remove(str(cluster), "its files could not be sent to the schedd")
         raise SubmitRefused(f"The job's files can't be sent to the schedd: {sentence(error)}") from error
+    given_up = time.monotonic() + _SETTLED
+    while schedd.waits_for_files(cluster) and time.monotonic() < given_up:
+        time.sleep(0.2)
 
 
 def look(schedd: Schedd, procs: Sequence[str], since: float) -> dict[str, Any]:

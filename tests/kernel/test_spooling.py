@@ -63,13 +63,13 @@ def test_a_broker_that_was_killed_goes_on_where_it_was(
         return spooling_pool.pool.run("condor_q", "-name", "remote@local", "-af", *what)
 
     # While the files are on their way.
-    big = kernel.site.root / "big"
-    big.write_bytes(bytes(300_000_000))
-    sent = kernel.run(f"%%batch --input {big}\nimport os\nsize = os.path.getsize({str(big)!r})")
+    kernel.run("big = bytes(300_000_000)")
+    sent = kernel.run("%%batch\nsize = len(big)")
     until(lambda: "16" in queue("HoldReasonCode"))
     kernel.site.kill_broker()
     assert kernel.run("size").value == "300000000"
-    assert queue("ClusterId") == "" and sent.panel.count("done")
+    kernel.until_panel(sent, "done")
+    assert queue("ClusterId") == ""
 
     # While it runs, and has ended before anybody asks.
     cell = kernel.run(f"%%batch\n{gate.code}print('once')\nlate = 7")
