@@ -12,13 +12,14 @@ MADE := $(VENV)/made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input
 BUILD_FILES := setup.cfg setup.py pyproject.toml ganga_kernel/version.py $(wildcard kernelspec/*)
 
-.PHONY: help demo test transparent soak endure inner equivalence lint bench clean
+.PHONY: help demo test transparent soak front-ends endure inner equivalence lint bench clean
 
 help:
 	@echo 'make demo    run examples/quickstart.ipynb on the kernel "Ganga (Python 3)"'
 	@echo 'make test    check style and types, then run all tests'
 	@echo 'make transparent  compare every message with those of plain ipykernel'
 	@echo 'make soak    send 10,000 random messages from three clients at once'
+	@echo 'make front-ends  the browser tests in Notebook 7 and nbclassic as well as in JupyterLab'
 	@echo 'make endure  kill each of HTCondor'\''s daemons while 200 tasks run'
 	@echo 'make inner   try inner kernels of other Pythons and ipykernels'
 	@echo 'make equivalence  play notebooks with and without tags, and compare what they leave'
@@ -41,6 +42,10 @@ transparent: $(VENV)/test
 
 soak: $(VENV)/test
 	@$(PY) -m tests.transparent.soak
+
+front-ends: $(VENV)/test
+	@tests/system-packages
+	@GANGA_KERNEL_FRONT_ENDS=all $(PY) -m pytest tests/browser
 
 endure: $(VENV)/test
 	@$(PY) -m pytest tests/endure

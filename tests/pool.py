@@ -82,7 +82,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 @dataclass(frozen=True)
 class UnsharedPool:
-    """A pool whose workers share nothing with the notebook.
+    """A pool of two hosts, of a slot each, which share nothing with the notebook, nor a /tmp with each other.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def unshared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unshared
     folder = Path(tempfile.mkdtemp(prefix="gk-unshared-"))
     mine = [folder, Path.home(), CACHE, SCRIPT.parents[1], Path(sys.prefix), *_library(python)]
     try:
-        with own_pool(tmp_path_factory.mktemp("unshared"), 2, mine) as found:
+        with own_pool(tmp_path_factory.mktemp("unshared"), 1, mine, hosts=("alpha", "beta")) as found:
             yield UnsharedPool(found, folder, python)
     finally:
         shutil.rmtree(folder)
@@ -143,7 +143,11 @@ def _library(python: str) -> list[Path]:
 
 @contextlib.contextmanager
 def own_pool(
-    folder: Path, slots: int = 16, hidden: Iterable[Path] = (), remote: Iterable[Path] = ()
+    folder: Path,
+    slots: int = 16,
+    hidden: Iterable[Path] = (),
+    remote: Iterable[Path] = (),
+    hosts: Iterable[str] = (),
 ) -> Iterator[Pool]:
     """A pool of our own with its state in a folder, whatever else is in reach.
 
@@ -151,6 +155,7 @@ def own_pool(
     ----------
     hidden: what its workers don't see
     remote: what a second schedd, remote@local, doesn't see; none is there if it sees all
+    hosts: names of hosts with so many slots each; else there is one, this machine
     """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     script_environ = {
@@ -160,6 +165,7 @@ def own_pool(
         "HTC_CPUS": str(slots),
         "HTC_HIDE": ":".join(map(str, hidden)),
         "HTC_REMOTE": ":".join(map(str, remote)),
+        "HTC_HOSTS": ":".join(hosts),
     }
     try:
         for step in ("setup", "start"):

@@ -51,6 +51,12 @@ class Slots:
         return known
 
 
+def is_due(job: dict[str, Any]) -> bool:
+    """Whether a map's items are yet to be divided among the slots that match."""
+    described = job["map"]
+    return bool(described) and described["budget"] is not None and len(described["chunks"]) == 1
+
+
 def handed_on(chunk: Sequence[int], place: int, took: float, budget: float, room: int) -> list[list[int]]:
     """The chunks of what a task hands on: each takes about the budget if items take what they took. Pure.
 

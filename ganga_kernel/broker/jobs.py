@@ -1,21 +1,18 @@
-"""The life of jobs: accepted, handed to Ganga, watched, ended. Runs in the broker's event loop."""
+"""All jobs: what clients ask of them, and the loops that see to them. Runs in the broker's event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import spool
 from ..condor import spooled
-from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend, sentence
+from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..maps import MOST_TASKS
 from ..settings import GangaKernel
 from ..spool import Spool
@@ -24,9 +21,8 @@ from . import (
     again,
     backends,
     clusters,
-    dependencies,
+    dividing,
     fetching,
-    packs,
     progress,
     reading,
     rehearsing,
@@ -34,9 +30,10 @@ from . import (
 )
 from .attaching import attaches
 from .dividing import Slots
+from .handing import Handing
 from .idling import LOOK, Idling
 from .sending import Sending
-from .session import GangaSession
+from .session import GangaSession, GangaThread
 from .store import Store
 from .summary import job_state, results, summary
 from .watching import Told, Watching
@@ -45,17 +42,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the jobs in flight.
 POLL = 0.04
-
 #: Seconds between two looks whether it is time to ask a schedd how spooled jobs are.
 _FOLLOW = 0.5
 #: Items whose outputs are told one by one.
 _ITEMS = 50
 #: Seconds for which a schedd that answered counts as being there.
 _STILL_THERE = 1.0
-#: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
-_AT_ONCE = 2
-
-_T = TypeVar("_T")
 
 
 class Jobs:
@@ -69,8 +61,7 @@ class Jobs:
     def __init__(self, settings: GangaKernel, store: Store, tell: Told) -> None:
         self._settings, self._store, self._tell = settings, store, tell
         self._loop = asyncio.get_running_loop()
-        self._ganga_thread = ThreadPoolExecutor(1, thread_name_prefix="ganga")
-        self._session = GangaSession(settings.ganga, self._from_ganga)
+        self._ganga = GangaThread(GangaSession(settings.ganga, self._from_ganga))
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._schedd = asyncio.ensure_future(asyncio.to_thread(backends.schedd_in_reach))
         self._slurm = slurmqueue.SlurmQueue()
@@ -81,15 +72,12 @@ class Jobs:
         self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
         self._schedd_answered: dict[clusters.Where, float] = {}
-        self._accepted = asyncio.Event()
         self._resubmitting = asyncio.Lock()
-        self._local_waits = False
         self._in_flight = asyncio.Event()
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._handing: set[asyncio.Future[None]] = set()
         self._retrying: set[asyncio.Future[None]] = set()
-        self._packs = packs.Packs(settings.spool)
-        self._packing: dict[int, asyncio.Future[None]] = {}
+        self._handing = Handing(
+            settings, store, self._ganga, self._watching, self._slots, self._changed, self._in_queue
+        )
 
     # ------------------------------------------------------------------ requests
 
@@ -117,7 +105,7 @@ class Jobs:
         number = self._store.add({**job, "limits": allowed})
         if caution:
             self._store.change_task(number, 0, notes=[caution])
-        self._accepted.set()
+        self._handing.soon()
         return self.job(number)
 
     async def describe(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +116,7 @@ class Jobs:
         UnknownBackend, ScheddUnreachable, BackendError: submitting it would fail so.
         """
         await self._check(job)
-        if _is_to_be_divided(job):
+        if dividing.is_due(job):
             job["tasks"] = len((await self._slots.divide(job, MOST_TASKS))["chunks"])
         job["limits"] = self._limits(job["backend"])
         described = await asyncio.to_thread(
@@ -269,10 +257,10 @@ class Jobs:
         self._store.change_job(number, kill_asked=1)
         self._watching.kill_asked(number)
         if job["handed"] == 0:
-            self._end_unstarted(job, "killed", "")
+            self._handing.end_unstarted(job, "killed", "")
         elif job["handed"] == 2:
             if job["ganga_id"] is not None:
-                await self._in_ganga(partial(self._session.kill, job["ganga_id"]))
+                await self._ganga.call(partial(self._ganga.session.kill, job["ganga_id"]))
             if job["ganga_id"] is None or (job["backend"] == "Local" and len(job["tasks"]) > 1):
                 await asyncio.to_thread(backends.remove, job)
             self._watching.look_soon(number)
@@ -307,7 +295,7 @@ class Jobs:
         if job["backend"] in backends.OURS:
             found = await asyncio.to_thread(backends.remove_task, job, task, "killed in the notebook")
         else:
-            await self._in_ganga(partial(self._session.kill, job["ganga_id"], task))
+            await self._ganga.call(partial(self._ganga.session.kill, job["ganga_id"], task))
             found = True
         self._watching.look_soon(job["id"])
         return found
@@ -364,7 +352,7 @@ class Jobs:
     async def run(self) -> None:
         """Boot Ganga, recover what an earlier broker left, then hand over and watch jobs, for ever."""
         try:
-            await self._in_ganga(self._session.boot)
+            await self._ganga.call(self._ganga.session.boot)
         except Exception as error:
             told = (
                 error
@@ -375,48 +363,32 @@ class Jobs:
             self._booted.set_exception(told)
             self._booted.exception()  # it is told to whoever submits from now on
             for job in self._store.accepted():
-                self._end_unstarted(job, "refused", str(told))
+                self._handing.end_unstarted(job, "refused", str(told))
             return
         await self._recover()
         self._booted.set_result(None)
-        self._accepted.set()
+        self._handing.soon()
         await asyncio.gather(
-            self._hand_over(), self._watch(), self._explain(), self._ask_slurm(), self._follow_spooled()
+            self._handing.run(), self._watch(), self._explain(), self._ask_slurm(), self._follow_spooled()
         )
 
     async def close(self) -> None:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
         self._sending.stop()
-        for handing in (*self._handing, *self._packing.values()):
-            handing.cancel()
-        await self._in_ganga(self._session.close)
+        self._handing.stop()
+        await self._ganga.call(self._ganga.session.close)
 
     async def _recover(self) -> None:
         """Watch the jobs again that an earlier broker handed over; submit none twice."""
         for job in self._store.unfinished():
-            async with self._only_this(job):
+            async with self._handing.only_this(job):
                 if job["handed"] == 1:
-                    await self._find_again(job)
+                    await self._handing.find_again(job)
                     job = self._store.job(job["id"]) or job
                 if job["handed"] == 2:
                     await self._begin_to_watch(job)
                     if any(clusters.unsent(job)):
                         self._sending.send(job["id"])
-
-    async def _find_again(self, job: dict[str, Any]) -> None:
-        """A broker died while it handed this job over: find out whether it got through."""
-        if clusters.is_spooled(job) and await asyncio.to_thread(backends.adopt, job) is None:
-            self._store.change_job(job["id"], handed=0)  # also if Ganga knows it: not all files had come
-            return
-        number = await self._in_ganga(partial(self._session.find, job["token"]))
-        if number is not None:
-            self._note_handed(job, number, await self._in_ganga(partial(self._native, job, number)))
-            return
-        native = await asyncio.to_thread(backends.adopt, job)
-        if native is None:
-            self._store.change_job(job["id"], handed=0)
-        else:
-            self._note_in_queue(job, handed=2, native=native)
 
     async def _watch(self) -> None:
         while True:
@@ -454,203 +426,22 @@ class Jobs:
                     asking[follower] = asyncio.ensure_future(asyncio.to_thread(follower.look))
             await asyncio.sleep(_FOLLOW)
 
-    async def _hand_over(self) -> None:
-        """Hand accepted jobs to Ganga, the oldest first, local ones as far as there are free cores."""
-        while True:
-            await self._accepted.wait()
-            self._accepted.clear()
-            self._local_waits = False
-            for job in self._store.accepted():
-                async with self._only_this(job):
-                    await self._consider(job)
-
-    async def _consider(self, job: dict[str, Any]) -> None:
-        """Hand a job over if those that it needs are done and, for a local one, a core is free."""
-        if not self._may_start(job):
-            return
-        if packs.is_asked(job) and await asyncio.to_thread(spool.pack, Path(job["folder"])) is None:
-            self._pack(job)
-        elif job["backend"] == "Local" and not self._fits(job):
-            self._waits_for_a_core(job)
-        elif self._store.begin_handing(job["id"]):
-            await self._hand_one(job)
-
-    def _pack(self, job: dict[str, Any]) -> None:
-        """Pack a job's environment, while others are handed over; then it is considered again."""
-        if job["id"] in self._packing:
-            return
-        self._store.change_tasks(job["id"], reason=packs.REASON)
-        self._changed(job["id"])
-        self._packing[job["id"]] = asyncio.ensure_future(self._pack_for(job))
-
-    async def _pack_for(self, job: dict[str, Any]) -> None:
-        try:
-            await self._packs.give(Path(job["folder"]))
-            sent = {**job, "tasks": len(job["tasks"])}
-            await asyncio.to_thread(backends.check_site, sent, job["limits"], self._settings.spool)
-        except Exception as error:
-            if not isinstance(error, GangaKernelError):
-                log.exception("job %s", job["id"])
-            if not ended(self.job(job["id"])["state"]):  # it may have been killed meanwhile
-                self._end_unstarted(job, "refused", sentence(error))
-        finally:
-            del self._packing[job["id"]]
-        self._accepted.set()
-
-    def _fits(self, job: dict[str, Any]) -> bool:
-        """Whether there are free cores for all tasks of a local job, and no older job waits for some."""
-        running = self._watching.local
-        fits = not running or running + len(job["tasks"]) <= self._settings.slots
-        self._local_waits |= not fits
-        return fits and not self._local_waits
-
-    def _sources(self, job: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """The jobs that this one needs, and what it takes from each."""
-        return [
-            (self._by_token(token), {"names": names, "same": same}) for token, names, same in job["after"]
-        ]
-
-    def _by_token(self, token: str) -> dict[str, Any]:
-        found = self._store.newest_of(token)
-        if found is None:
-            raise BackendError("A job that this one needs is not in the store.", "Run that cell again.")
-        return summary(found)
-
-    def _may_start(self, job: dict[str, Any]) -> bool:
-        """Whether all jobs that this one needs are done; if one of them ended otherwise, so does this one."""
-        before = [one for one, _ in self._sources(job)]
-        failed = next((one for one in before if ended(one["state"]) and one["state"] != "done"), None)
-        if failed is not None:
-            self._end_unstarted(job, "skipped", "", dependencies.inherited(failed))
-            return False
-        waits = dependencies.waits_for(before)
-        if waits and waits != job["tasks"][0]["reason"]:
-            self._store.change_tasks(job["id"], reason=waits)
-            self._changed(job["id"])
-        return not waits
-
-    @contextlib.asynccontextmanager
-    async def _only_this(self, job: dict[str, Any]) -> Any:
-        """Whatever goes wrong with one job ends that job, and no other."""
-        try:
-            yield
-        except Exception as error:
-            if not isinstance(error, GangaKernelError):
-                log.exception("job %s", job["id"])
-            self._end_unstarted(job, "refused", sentence(error))
-
-    async def _hand_one(self, job: dict[str, Any]) -> None:
-        """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
-        if _is_to_be_divided(job):
-            await self._divide(job)
-        fields, commands = await asyncio.to_thread(self._make_ready, job, self._sources(job))
-        await self._places.acquire()
-        handing = asyncio.ensure_future(self._submit(job, fields, commands))
-        self._handing.add(handing)
-        handing.add_done_callback(self._handing.discard)
-        if job["backend"] == "Local":  # the next one is to see which cores this one uses
-            await handing
-
-    async def _divide(self, job: dict[str, Any]) -> None:
-        """Divide a map's items among the slots that match, as the last thing before it is submitted."""
-        most = backends.most_tasks(job, self._settings.spool)
-        described = {**await self._slots.divide(job, most), "most": most}
-        with self._store:
-            more = len(described["chunks"]) - len(job["tasks"])
-            state = job["tasks"][0]["state"]
-            job["tasks"] += self._store.add_tasks(job["id"], state, max(0, more))
-            self._store.change_job(job["id"], map=described)
-        job["map"] = described
-        await asyncio.to_thread(spool.set_chunks, Path(job["folder"]), described["chunks"])
-
-    def _make_ready(
-        self, job: dict[str, Any], sources: list[tuple[dict[str, Any], dict[str, Any]]]
-    ) -> tuple[dict[str, Any], list[list[str]]]:
-        """What `GangaSession.submit` needs for a job, whose files are all in place then."""
-        folder = Path(job["folder"])
-        sharing = 1 if job["backend"] == "HTCondor" else len(job["tasks"])  # else each has a sandbox
-        spool.renew_key(folder, sharing)
-        dependencies.bring(folder, sources)
-        fields, commands = backends.prepare(job["backend"], job, self._settings.spool)
-        if job["backend"] == "HTCondor":
-            fields["max_idle"] = self._settings.max_idle
+    async def _in_queue(self, number: int) -> None:
+        """A job's backend has it."""
+        job = self.row(number)
+        await self._begin_to_watch(job)
         if rehearsing.is_on(job):
-            fields["items"] = fields["items"][:1]
-        return fields, commands
-
-    async def _submit(self, job: dict[str, Any], fields: dict[str, Any], commands: list[list[str]]) -> None:
-        """Have Ganga submit a job, and watch it from then on."""
-
-        def submit() -> tuple[int, str]:
-            number = self._session.submit(job["token"], job["backend"], fields, commands)
-            return number, self._native(job, number)
-
-        async with self._only_this(job):
-            try:
-                number, native = await self._in_ganga(submit)
-                await self._upload(job, native)
-            finally:
-                self._places.release()
-            self._note_handed(job, number, native)
-            fresh = self._store.job(job["id"])
-            assert fresh is not None
-            await self._begin_to_watch(fresh)
-            if rehearsing.is_on(fresh):
-                self._sending.send(job["id"])
-            self._changed(job["id"])
-            if fresh["kill_asked"]:
-                await self.kill(job["id"])
-
-    async def _upload(self, job: dict[str, Any], native: str) -> None:
-        """Return when the schedd has the files of a cluster, if they are spooled to it.
-
-        Raises
-        ------
-        BackendError: they can't be sent, and the cluster was removed.
-        """
-        if clusters.is_spooled(job):
-            upload = spooled.upload(clusters.where(job), int(native))
-            while not upload.ended:
-                await asyncio.sleep(POLL)
-            await asyncio.to_thread(upload.result)
+            self._sending.send(number)
+        self._changed(number)
+        if job["kill_asked"]:
+            await self.kill(number)
 
     async def _begin_to_watch(self, job: dict[str, Any]) -> None:
         statuses: list[str] = []
         if job["ganga_id"] is not None and job["backend"] not in backends.OURS:
-            statuses = await self._in_ganga(partial(self._session.statuses, job["ganga_id"]))
+            statuses = await self._ganga.call(partial(self._ganga.session.statuses, job["ganga_id"]))
         self._watching.add(job, statuses)
         self._in_flight.set()
-
-    def _waits_for_a_core(self, job: dict[str, Any]) -> None:
-        if job["tasks"][0]["state"] != "queued":
-            reason = f"It waits for a free core: local jobs may use {self._settings.slots} at a time."
-            self._store.change_tasks(job["id"], state="queued", reason=reason)
-            self._changed(job["id"])
-
-    def _end_unstarted(
-        self, job: dict[str, Any], state: str, reason: str, error: dict[str, Any] | None = None
-    ) -> None:
-        """End a job that its backend never had."""
-        self._store.change_tasks(job["id"], error=error, **progress.unstarted(state, reason, time.time()))
-        self._changed(job["id"])
-
-    def _native(self, job: dict[str, Any], number: int) -> str:
-        """What its backend calls a job that Ganga has; called in Ganga's thread."""
-        session = self._session
-        parts = session.backends_of(number)
-        return backends.native(
-            job["backend"], session.backend_of(number), parts, session.output_folders(number)
-        )
-
-    def _note_handed(self, job: dict[str, Any], number: int, native: str) -> None:
-        with self._store:
-            self._note_in_queue(job, handed=2, ganga_id=number, native=native)
-            self._store.change_tasks(job["id"], state="queued", reason="")
-
-    def _note_in_queue(self, job: dict[str, Any], **columns: Any) -> None:
-        if job["backend"] == "HTCondor":
-            columns["clusters"] = [[int(columns["native"]), 0, _at_first(job)]]
-        self._store.change_job(job["id"], submitted=time.time(), **columns)
 
     async def _add_cluster(self, job: dict[str, Any], described: tuple[Any, ...]) -> int:
         """Have Ganga submit a further cluster of a job, and return its number."""
@@ -658,8 +449,8 @@ class Jobs:
         if number is None:
             cluster = await asyncio.to_thread(backends.add_cluster, job, *described)
         else:
-            cluster = await self._in_ganga(partial(self._session.add_cluster, number, *described))
-        await self._upload(job, str(cluster))
+            cluster = await self._ganga.call(partial(self._ganga.session.add_cluster, number, *described))
+        await self._handing.upload(job, str(cluster))
         return cluster
 
     # ------------------------------------------------------------------ what the watching tells
@@ -670,11 +461,11 @@ class Jobs:
 
     def _over(self, job: dict[str, Any]) -> None:
         """A job's backend has ended all its tasks."""
-        self._accepted.set()  # a core is free
+        self._handing.soon()  # a core is free
         unnoticed = [task["task"] for task in job["tasks"] if task["exit_code"] is None]
         if job["backend"] in ("Local", "Slurm") and job["ganga_id"] is not None and unnoticed:
             asyncio.ensure_future(  # noqa: RUF006 (Ganga's own book-keeping; nothing waits for it)
-                self._in_ganga(partial(self._session.give_up, job["ganga_id"], unnoticed))
+                self._ganga.call(partial(self._ganga.session.give_up, job["ganga_id"], unnoticed))
             )
 
     def _again(self, job: dict[str, Any], task: dict[str, Any]) -> None:
@@ -703,7 +494,7 @@ class Jobs:
     def _changed(self, number: int) -> None:
         job = self.job(number)
         if ended(job["state"]) or job["tasks"] > 1:
-            self._accepted.set()  # another one may wait for it, or for a core
+            self._handing.soon()  # another one may wait for it, or for a core
         self._tell("job", {"job": job})
         if ended(job["state"]):
             for later in self._store.repeats(job["token"]):
@@ -716,30 +507,16 @@ class Jobs:
         if name in backends.OURS:
             return name
         await asyncio.shield(self._booted)
-        known = backends.fit(await self._in_ganga(self._session.backends))
+        known = backends.fit(await self._ganga.call(self._ganga.session.backends))
         if name not in known:
             raise UnknownBackend(
                 f"There is no backend {name!r} for batch cells.", backends.advice(name, known)
             )
         return name
 
-    async def _in_ganga(self, call: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._ganga_thread, call)
-
     def _from_ganga(self, ganga_id: int, task: int, status: str) -> None:
         """Ganga changed a task's status; called in its thread."""
         self._loop.call_soon_threadsafe(self._watching.tell_status, ganga_id, task, status)
-
-
-def _at_first(job: dict[str, Any]) -> int:
-    """How many tasks of a job HTCondor gets at first."""
-    return 1 if rehearsing.is_on(job) else len(job["tasks"])
-
-
-def _is_to_be_divided(job: dict[str, Any]) -> bool:
-    """Whether a map's items are yet to be divided among the slots that match."""
-    described = job["map"]
-    return bool(described) and described["budget"] is not None and len(described["chunks"]) == 1
 
 
 def _whole(job: dict[str, Any]) -> bool:

@@ -6,14 +6,16 @@ folders that its configuration names.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -23,6 +25,8 @@ from ..folders import private_folder
 from .mending import mend
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 #: Called with Ganga's number of a job, the number of a subjob (0 of an unsplit job) and its new status, from
 #: the thread that changed it.
@@ -219,6 +223,23 @@ class GangaSession:
             return answer
 
         Job.updateStatus = told
+
+
+class GangaThread:
+    """A session, and the one thread from which it is called.
+
+    Attributes
+    ----------
+    session: for calls within `call`
+    """
+
+    def __init__(self, session: GangaSession) -> None:
+        self.session = session
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ganga")
+
+    async def call(self, call: Callable[[], _T]) -> _T:
+        """What a call in that thread returns; those that were made before come first."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
 def _withdraw(job: Any) -> None:

@@ -10,6 +10,8 @@ package imports neither Ganga nor HTCondor.
     interruptions what an eviction, a lost machine or a removal means (pure)
     idle          why a job waits in the queue: from ads to a sentence (pure)
     whyidle       asks the daemons for these ads, in a process of its own
+    spooled       jobs whose files the schedd gets and keeps: sent, watched, fetched
+    spooling      does that, in a process of its own
     launcher      the script that starts a payload on a worker
     backend       the Ganga plugin
 """

@@ -197,7 +197,7 @@ class Follower:
             folder = self._folders[cluster][0]
             try:
                 with _locked(folder) as lock:
-                    said = _asked(self._schedd, None, lock, do="fetch", folder=str(folder), procs=names)
+                    said = _asked(self._schedd, None, lock, do="fetch", procs=names)
             except GangaKernelError as error:
                 self._blame(map(_key, names), error)
             else:

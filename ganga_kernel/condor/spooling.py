@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from ganga_kernel.condor.bindings import load_bindings
@@ -24,6 +23,8 @@ from ganga_kernel.errors import GangaKernelError, SubmitRefused, sentence, to_wi
 
 #: Of a job's ad: when its output had been fetched, and when it had ended.
 _FETCHED, _COMPLETED = "StageOutFinish", "CompletionDate"
+#: Of a spooled job's ad: the folder from which it was submitted, where its output goes.
+_FROM = "SUBMIT_Iwd"
 #: HTCondor's number for a job on hold whose files are on their way to the schedd.
 _SPOOLING = 16
 _COMING = "Its input files are on their way to the schedd."
@@ -89,8 +90,8 @@ def look(schedd: Schedd, procs: Sequence[str], since: float) -> dict[str, Any]:
     }
 
 
-def fetch(schedd: Schedd, folder: str, procs: Sequence[str]) -> dict[str, Any]:
-    """Bring the output of procs that have ended to their job's folder, and take them out of the queue.
+def fetch(schedd: Schedd, procs: Sequence[str]) -> dict[str, Any]:
+    """Bring the output of procs that have ended to where they were submitted, and take them out of the queue.
 
     A proc leaves the queue once its output is on this machine's disk: whatever is killed before that, it is
     fetched again, and whatever is killed after it, it is here.
@@ -104,11 +105,11 @@ def fetch(schedd: Schedd, folder: str, procs: Sequence[str]) -> dict[str, Any]:
     ScheddUnreachable: the output of the first doesn't come.
     """
     begun, seen = time.monotonic(), []
-    ads = _named(schedd.query(_constraint(procs), [*JOB_ADS, _FETCHED, _COMPLETED]))
+    ads = _named(schedd.query(_constraint(procs), [*JOB_ADS, _FROM]))
     for proc in (one for one in procs if one in ads):
         started = time.time()
         schedd.fetch_files(proc)
-        _sync(Path(folder), started)
+        _sync(str(ads[proc][_FROM]), started)
         schedd.remove(proc, "its output was fetched")
         seen.append(asdict(observation(ads[proc])))
         if time.monotonic() - begun > _LONG:
@@ -149,10 +150,10 @@ def _constraint(names: Sequence[str], procs: bool = False) -> str:
     return " || ".join(f"ClusterId == {number}" for number in sorted({int(c) for c, _ in pairs}))
 
 
-def _sync(folder: Path, since: float) -> None:
+def _sync(folder: str, since: float) -> None:
     """Have the disk keep what was written to a folder since a moment."""
     written = [one.path for one in os.scandir(folder) if one.is_file() and one.stat().st_ctime >= since - 2]
-    for path in (*written, str(folder)):
+    for path in (*written, folder):
         number = os.open(path, os.O_RDONLY)
         try:
             os.fsync(number)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import GangaKernelError, RunInterrupted
+from .. import options
+from ..errors import GangaKernelError, OptionError, RunInterrupted
 from ..imports import unloaded
 from ..jobrequest import DEFAULT_BACKEND
 from ..settings import load
@@ -63,11 +64,16 @@ def _findings(submit: str | None) -> Iterator[Finding]:
         yield Finding("Settings", FAILURE, error.message, error.remedy)
         return
     backend = settings.backend or DEFAULT_BACKEND
+    try:
+        defaults = options.from_mapping(settings.options, "c.GangaKernel.options").resources()
+    except OptionError as error:
+        yield Finding("Settings", FAILURE, error.message, error.remedy)
+        defaults = {}
     looks: list[Callable[[], list[Finding]]] = [
         jupyter.look,
         lambda: folders.look(settings),
         ganga.look,
-        lambda: condor.look("HTCondor" in (backend, submit)),
+        lambda: condor.look("HTCondor" in (backend, submit), defaults, settings.spool),
         lambda: slurm.look("Slurm" in (backend, submit)),
     ]
     if submit is not None:

@@ -1,7 +1,8 @@
 """HTCondor: bindings, configuration, schedd, slots, credentials, and the pool's limits.
 
-``python -m ganga_kernel.doctor.condor`` writes the findings as JSON. `look` runs that in a process of its
-own: HTCondor's bindings wait for a daemon that hangs, and can't be interrupted.
+``python -m ganga_kernel.doctor.condor QUESTION`` writes the findings as JSON; the question is JSON, too.
+`look` runs that in a process of its own: HTCondor's bindings wait for a daemon that hangs, and can't be
+interrupted.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ..condor import collector, lifetimes
+from ..condor import collector, guards, lifetimes
 from ..condor.bindings import configuration, load_bindings
 from ..condor.schedd import Schedd
-from ..errors import GangaKernelError, ScheddUnreachable
+from ..errors import GangaKernelError, ScheddUnreachable, SubmitRefused
+from ..filesystems import kind_of
 from ..options import spell_size
 from . import credentials
 from .finding import FAILURE, NOTE, OK, WARNING, Finding
@@ -25,6 +29,8 @@ from .finding import FAILURE, NOTE, OK, WARNING, Finding
 _AREA = "HTCondor"
 #: Seconds after which a daemon that doesn't answer is given up.
 _PATIENCE = 60
+#: The options that say which schedd gets a job, and how it gets the files.
+_WHERE = ("schedd", "pool", "spool")
 _SLOT = (
     "Machine", "TotalSlotCpus", "Cpus", "TotalSlotMemory", "Memory", "TotalSlotGPUs", "OpSysAndVer", "Arch",
     "FileSystemDomain", "HasDocker", "HasSingularity",
@@ -40,12 +46,14 @@ _LIMITS = {
 _UNLIMITED = 100_000
 
 
-def look(needed: bool) -> list[Finding]:
+def look(needed: bool, options: Mapping[str, Any], spool: Path) -> list[Finding]:
     """What is to be said of HTCondor here.
 
     Parameters
     ----------
     needed: whether batch cells go there unless they say otherwise
+    options: what they are asked for with unless they say otherwise, a schedd perhaps
+    spool: the folder of their files
     """
     if configuration() is None:
         status = FAILURE if needed else NOTE
@@ -56,9 +64,11 @@ def look(needed: bool) -> list[Finding]:
                 if needed else "",
             )
         ]  # fmt: skip
+    question = {"schedd": None, "pool": None, **{n: options[n] for n in _WHERE if n in options}}
+    question["kind"] = kind_of(spool)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ganga_kernel.doctor.condor"],
+            [sys.executable, "-m", "ganga_kernel.doctor.condor", json.dumps(question)],
             capture_output=True, text=True, timeout=_PATIENCE,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -74,8 +84,8 @@ def look(needed: bool) -> list[Finding]:
     return [Finding(*one) for one in json.loads(done.stdout)]
 
 
-def _look() -> list[Finding]:
-    schedd = Schedd()
+def _look(question: dict[str, Any]) -> list[Finding]:
+    schedd = Schedd(question["schedd"], question["pool"])
     try:
         versions = schedd.versions()
     except ScheddUnreachable as error:
@@ -91,7 +101,25 @@ def _look() -> list[Finding]:
     found.append(
         Finding(_AREA, OK, f"The schedd {name} answers in {took:.0f} ms; {queued} jobs are in its queue.")
     )
-    return [*found, *_slots(), *_limits(), *_credentials()]
+    if schedd.name:
+        found.append(_files(schedd, question))
+    return [*found, *_slots(schedd.pool), *_limits(), *_credentials()]
+
+
+def _files(schedd: Schedd, question: dict[str, Any]) -> Finding:
+    """How a schedd that was named gets the files of jobs."""
+    if question.get("spool"):
+        return Finding(
+            _AREA, OK, f"Files are sent to the schedd {schedd.name}, and fetched from it (--spool)."
+        )
+    try:
+        guards.check_shared(str(schedd.name), question["kind"], schedd.is_elsewhere())
+    except SubmitRefused as error:
+        return Finding(_AREA, FAILURE, error.message, error.remedy)
+    return Finding(
+        _AREA, NOTE, f"The schedd {schedd.name} must see the spool, a folder on {question['kind']}.",
+        "If it doesn't, say --spool. ganga-kernel doctor --submit tells.",
+    )  # fmt: skip
 
 
 def _versions(versions: dict[str, str]) -> Finding:
@@ -106,9 +134,9 @@ def _versions(versions: dict[str, str]) -> Finding:
     return Finding(_AREA, OK, said)
 
 
-def _slots() -> list[Finding]:
+def _slots(pool: str | None) -> list[Finding]:
     try:
-        ads = collector.query(load_bindings().AdType.Slot, collector.UNDIVIDED, _SLOT)
+        ads = collector.query(load_bindings().AdType.Slot, collector.UNDIVIDED, _SLOT, pool)
     except ScheddUnreachable as error:
         return [
             Finding(_AREA, WARNING, error.message, "Jobs go their way; why they wait can't be told.")
@@ -171,4 +199,4 @@ def _credentials() -> list[Finding]:
 
 
 if __name__ == "__main__":
-    json.dump(_look(), sys.stdout)
+    json.dump(_look(json.loads(sys.argv[1])), sys.stdout)

@@ -55,7 +55,7 @@ def browser() -> Iterator[webdriver.Chrome]:
             driver.quit()
 
 
-@pytest.fixture(params=front_ends.ALL, ids=lambda front: front.name)
+@pytest.fixture(params=front_ends.CHOSEN, ids=lambda front: front.name)
 def page(browser: webdriver.Chrome, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page in each of the front ends; at its end the kernels that it started are shut down."""
     front: FrontEnd = request.param

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,4 +73,5 @@ NBCLASSIC = FrontEnd(
     typing="input.raw_input",
 )
 
-ALL = (JUPYTERLAB, NOTEBOOK, NBCLASSIC)
+#: All three take a while: ``make front-ends``.
+CHOSEN = (JUPYTERLAB, NOTEBOOK, NBCLASSIC) if "GANGA_KERNEL_FRONT_ENDS" in os.environ else (JUPYTERLAB,)

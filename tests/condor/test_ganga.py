@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ganga_kernel.condor import runtime_path
-from tests.pool import Pool
+from tests.pool import Pool, SpoolingPool
 
 START = """
 import atexit, json, os, sys, time
@@ -112,6 +113,20 @@ answer(status=j.status, exit_code=b.exit_code, state=b.status, host=b.host, out=
     assert told["failed"] == ["failed", 5, "extra env it's\n", "made\n"]
     assert told["named"] == "by name\n"
     assert told["modules"] == []
+
+
+def test_files_are_spooled_to_a_schedd_that_sees_none(spooling_pool: SpoolingPool) -> None:
+    told = Ganga(Path(tempfile.mkdtemp(dir=spooling_pool.hidden)), spooling_pool.pool)(
+        """
+j = run(application=ganga.Executable(exe="/bin/sh"),
+        backend=ganga.HTCondor(schedd="remote@local", spool=True, memory=64),
+        splitter=ganga.ArgSplitter(args=[["-c", "echo one"], ["-c", "echo two; exit 3"]]))
+answer(states=[(s.status, s.backend.exit_code) for s in j.subjobs],
+       out=[read(s, "stdout") for s in j.subjobs])
+"""
+    )
+    assert told == {"states": [["completed", 0], ["failed", 3]], "out": ["one\n", "two\n"]}
+    assert spooling_pool.pool.run("condor_q", "-name", "remote@local", "-af", "ClusterId") == ""
 
 
 def test_subjobs_are_procs_of_one_cluster(ganga: Ganga) -> None:

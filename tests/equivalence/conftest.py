@@ -1,4 +1,6 @@
-"""A kernel for each place: Local, a real HTCondor pool, and one whose workers share nothing with the notebook."""
+"""A kernel for each place: Local, a real HTCondor pool, one whose workers share nothing with the notebook, and
+one whose schedd and workers get all files by spooling.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,21 @@ import pytest
 
 from tests.environments import environment, wrap
 from tests.harness import Kernel, make_site
-from tests.pool import Pool, UnsharedPool
+from tests.pool import Pool, SpoolingPool, UnsharedPool
 
 #: What the notebooks need besides IPython.
 _PACKAGES = ("ipykernel", "awkward", "matplotlib", "numpy", "pandas")
 
 
-@pytest.fixture(scope="module", params=["Local", "HTCondor", "nothing shared"])
+@pytest.fixture(scope="module", params=["Local", "HTCondor", "nothing shared", "spooled"])
 def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     """A kernel whose batch cells run there."""
     if request.param == "nothing shared":
         with _with_a_pack(request.getfixturevalue("unshared_pool")) as running:
+            yield running
+        return
+    if request.param == "spooled":
+        with _with_spooling(request.getfixturevalue("spooling_pool")) as running:
             yield running
         return
     options = {"memory": "200MB"} if request.param == "HTCondor" else {}
@@ -27,6 +33,16 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
         if request.param == "HTCondor":
             pool: Pool = request.getfixturevalue("pool")
             site.environment.update(pool.environ)
+        running = Kernel(site)
+        yield running
+        running.close()
+
+
+@contextmanager
+def _with_spooling(spooling: SpoolingPool) -> Iterator[Kernel]:
+    options = {"memory": "200MB", "schedd": "remote@local", "spool": True}
+    with make_site(spooling.hidden, backend="HTCondor", options=options) as site:
+        site.environment.update(spooling.pool.environ)
         running = Kernel(site)
         yield running
         running.close()

@@ -5,6 +5,7 @@ The environments have ipykernel and nothing of ours; one has a cloudpickle of it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from tests.environments import check_names_go_both_ways, environment, pythons
 from tests.harness import PATIENCE, Gate, Kernel, Site
 from tests.transparent import checks  # noqa: F401
-from tests.transparent.stage import Theatre, compare
+from tests.transparent.checks.requests import requests_while_a_cell_runs_wait
+from tests.transparent.stage import CHECKS, Theatre, compare, play
 from tests.widgets import ENDLESS, button_of, click
 
 #: What pip finds for each Python.
@@ -97,3 +99,15 @@ def _new_subshell(kernel: Kernel) -> str | None:
         return None
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request", {}))
     return str(kernel.client.get_control_msg(timeout=PATIENCE)["content"]["subshell_id"])
+
+
+@pytest.mark.timeout(900)
+def test_a_request_that_ipykernel_overlooks_is_answered(site: Site) -> None:
+    """Of 7.0 to 7.3: without the router's help, one of these plays waits for ever."""
+    scene = CHECKS[requests_while_a_cell_runs_wait.__name__]
+    theatre = Theatre(site, environment(sys.executable, "ipykernel==7.1.*"))
+    try:
+        for _ in range(60):
+            play(theatre.kernel("pending"), scene, pending=True)
+    finally:
+        theatre.close()

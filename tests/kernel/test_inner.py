@@ -12,8 +12,6 @@ from ganga_kernel import install
 from ganga_kernel.errors import KernelStartError
 from tests.environments import check_names_go_both_ways, environment, oldest_python, wrap
 from tests.harness import Kernel, Site
-from tests.transparent.checks.requests import requests_while_a_cell_runs_wait
-from tests.transparent.stage import CHECKS, Theatre, play
 
 
 @pytest.mark.timeout(900)  # pip may take minutes to make the environment, once
@@ -21,7 +19,6 @@ from tests.transparent.stage import CHECKS, Theatre, play
     ("python", "ipykernel"),
     [
         (sys.executable, "ipykernel==6.29.5"),
-        (sys.executable, "ipykernel==7.1.*"),
         (oldest_python(), "ipykernel"),
     ],
 )
@@ -31,18 +28,6 @@ def test_names_go_both_ways(site: Site, python: str, ipykernel: str) -> None:
         check_names_go_both_ways(kernel)
     finally:
         kernel.close()
-
-
-@pytest.mark.timeout(900)
-def test_a_request_that_ipykernel_overlooks_is_answered(site: Site) -> None:
-    """Of 7.0 to 7.3: without the router's help, one of these plays waits for ever."""
-    scene = CHECKS[requests_while_a_cell_runs_wait.__name__]
-    theatre = Theatre(site, environment(sys.executable, "ipykernel==7.1.*"))
-    try:
-        for _ in range(60):
-            play(theatre.kernel("pending"), scene, pending=True)
-    finally:
-        theatre.close()
 
 
 def test_the_kernel_s_name_says_what_it_wraps(site: Site) -> None:

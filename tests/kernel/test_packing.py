@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ganga_kernel.packing.packname import parsed
 from tests.environments import environment, wrap
 from tests.harness import Kernel, make_site
 from tests.pool import UnsharedPool
@@ -24,9 +23,6 @@ def kernel(unshared_pool: UnsharedPool) -> Iterator[Kernel]:
         running = Kernel(site, wrap(site, own / "bin" / "python"))
         yield running
         running.close()
-        for pack in (site.state / "spool" / "objects").glob("pack-*"):  # what the workers unpacked of it
-            for place in Path("/tmp").glob(f"ganga-kernel-*/{parsed(pack.name).digest}*"):
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def test_a_cell_runs_where_nothing_is_shared(kernel: Kernel) -> None:
@@ -50,6 +46,18 @@ def test_a_cell_runs_where_nothing_is_shared(kernel: Kernel) -> None:
     later = kernel.run("%%batch --pack\nimport installed_later\nthere = sys.prefix, installed_later.answer")
     kernel.until_panel(later, "done")
     assert version and kernel.run("there[1], there[0] == place").value == "(42, False)"
+
+
+def test_each_host_unpacks_it_once(kernel: Kernel) -> None:
+    code = """
+import os, socket, sys, time
+made = socket.gethostname(), os.stat(sys.prefix).st_ctime_ns
+time.sleep(1.5)
+"""
+    mapped = kernel.run(f"%%batch --pack --map item=range(4) --chunk 1{code}")
+    kernel.until_panel(mapped, "done")
+    hosts = kernel.run("sorted(host for host, _ in set(made))").value
+    assert hosts == "['alpha', 'beta']", kernel.run("made").value
 
 
 def test_what_it_needs_is_checked_before_it_is_unpacked(kernel: Kernel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +27,9 @@ def test_a_cell_runs_whose_files_are_spooled(kernel: Kernel, spooling_pool: Spoo
     cell = kernel.batch("print('there')\ngiven.append(3)\nfound = sum(given)")
     assert cell.text == "there\n" and kernel.run("found, given").value == "(6, [1, 2, 3])"
     assert spooling_pool.pool.run("condor_q", "-name", "remote@local", "-af", "ClusterId") == ""
+    doctor = [sys.executable, "-m", "ganga_kernel", "doctor"]
+    said = subprocess.run(doctor, env=kernel.site.environment, capture_output=True, text=True).stdout
+    assert "The schedd remote@local answers" in said and "Files are sent to the schedd remote@local" in said
 
 
 def test_a_map_s_files_come_back_task_by_task(kernel: Kernel) -> None:
@@ -65,7 +70,7 @@ def test_a_broker_that_was_killed_goes_on_where_it_was(
     # While the files are on their way.
     kernel.run("big = bytes(300_000_000)")
     sent = kernel.run("%%batch\nsize = len(big)")
-    until(lambda: "16" in queue("HoldReasonCode"))
+    kernel.listen(lambda: "Its files are being sent to the schedd." in sent.panel)
     kernel.site.kill_broker()
     assert kernel.run("size").value == "300000000"
     kernel.until_panel(sent, "done")

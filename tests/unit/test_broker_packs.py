@@ -109,7 +109,7 @@ def test_a_job_that_is_killed_while_it_is_packed_stays_so(
                 await jobs.kill(2)
             if job["state"] in ("refused", "killed"):
                 ends[job["id"]] = job["state"]
-        while jobs._packing:
+        while jobs._handing._packing:
             await asyncio.sleep(0.05)
         assert ends == {1: "refused", 2: "killed"} and REASON in reasons
         assert jobs.job(2)["state"] == "killed"
