@@ -35,7 +35,7 @@ demo: $(VENV)/demo
 
 test: lint
 	@tests/system-packages
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile
 
 transparent: $(VENV)/test
 	@$(PY) -m pytest tests/transparent

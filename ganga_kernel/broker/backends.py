@@ -406,15 +406,21 @@ def adopt(job: dict[str, Any]) -> str | None:
     return None
 
 
+def is_being_sent(job: dict[str, Any]) -> bool:
+    """Whether a process sends a job's files, perhaps one of a broker that died.
+
+    Before it has ended it can't be told whether they are there.
+    """
+    return is_spooled(job) and spooled.is_being_sent(Path(job["folder"]))
+
+
 def _found(job: dict[str, Any], attribute: str, value: str) -> int | None:
     """The cluster of a job that was submitted, by its attribute.
 
     A spooled one whose files hadn't all come when their sender died would be on hold for ever: it is removed.
     """
     schedd = _schedd(job)
-    if is_spooled(job):
-        spooled.wait_for_others(Path(job["folder"]))
-    cluster = schedd.find_cluster(attribute, value, since=job["created"])
+    cluster = schedd.find_cluster(attribute, value, since=job["created"], spooled=is_spooled(job))
     if cluster is not None and is_spooled(job) and schedd.waits_for_files(cluster):
         schedd.remove(str(cluster), "its files were not sent to the end")
         return None
@@ -430,8 +436,10 @@ def _started(stream: Path) -> int:
 def remove(job: dict[str, Any]) -> None:
     """End what Ganga doesn't know: an adopted job, or the subjobs on this host that it hasn't met yet."""
     if job["backend"] == "HTCondor":
+        schedd = _schedd(job)
+        end = schedd.kill if is_spooled(job) else schedd.remove
         for cluster in clusters.names(job["clusters"]):
-            _schedd(job).remove(cluster, "killed in the notebook")
+            end(cluster, "killed in the notebook")
     elif job["backend"] == "Slurm":
         slurmqueue.cancel(json.loads(job["native"]))
     else:
@@ -447,8 +455,9 @@ def remove_task(job: dict[str, Any], task: int, reason: str) -> bool:
     """
     if job["backend"] == "Local":
         return bool(kill_processes(job["native"], task))
-    proc = clusters.proc_of(job["clusters"], task)
-    return proc is not None and bool(_schedd(job).remove(proc, reason))
+    proc, schedd = clusters.proc_of(job["clusters"], task), _schedd(job)
+    end = schedd.kill if is_spooled(job) else schedd.remove
+    return proc is not None and bool(end(proc, reason))
 
 
 def act(job: dict[str, Any], action: str) -> int:

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..condor.schedd import Where
+
 #: Attribute of an HTCondor job that holds the token of ours.
 TOKEN = "GangaKernelJob"
 #: Attribute of those of a further cluster: token and first task.
 FURTHER = "GangaKernelFurther"
 
 Clusters = list[list[int]]
-#: A schedd's name, and the address of the collector that knows it; None for the configured ones. A cluster's
-#: number means something only together with this.
-Where = tuple[str | None, str | None]
 
 
 def where(job: dict[str, Any]) -> Where:
-    """The schedd that gets a job, or has it."""
+    """The schedd that gets a job, or has it. A cluster's number means something only together with it."""
     return job["resources"].get("schedd"), job["resources"].get("pool")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import spool
 from ..condor import spooled
-from ..errors import BackendError, GangaKernelError, sentence
+from ..errors import BackendError, GangaKernelError, ScheddUnreachable, sentence
 from ..settings import GangaKernel
 from ..states import ended
 from . import backends, clusters, dependencies, dividing, packs, progress, rehearsing
@@ -31,8 +31,12 @@ log = logging.getLogger(__name__)
 
 #: Jobs in Ganga's hands at once: one that it submits, and one that is ready to be the next.
 _AT_ONCE = 2
-#: Seconds between two looks whether files have been sent.
-_LOOK = 0.05
+#: Jobs whose files are sent to a schedd at once.
+_UPLOADS = 2
+#: Seconds between two looks whether files have been sent; by a process of a broker that died.
+_LOOK, _LOOK_AT_OTHERS = 0.05, 0.5
+#: Seconds until a schedd that didn't answer is asked again what became of a job.
+_AGAIN = 10.0
 
 
 class Handing:
@@ -63,6 +67,8 @@ class Handing:
         self._handing: set[asyncio.Future[None]] = set()
         self._packs = packs.Packs(settings.spool)
         self._packing: dict[int, asyncio.Future[None]] = {}
+        self._being_sent: set[int] = set()
+        self._uploads: dict[int, spooled.Upload] = {}
 
     def soon(self) -> None:
         """There is a new job, or one that waits may have what it waits for."""
@@ -90,7 +96,9 @@ class Handing:
         if packs.is_asked(job) and await asyncio.to_thread(spool.pack, Path(job["folder"])) is None:
             self._pack(job)
         elif job["backend"] == "Local" and not self._fits(job):
-            self._waits_for_a_core(job)
+            self._wait(job, f"It waits for a free core: local jobs may use {self._settings.slots} at a time.")
+        elif clusters.is_spooled(job) and len(self._being_sent) >= _UPLOADS:
+            self._wait(job, "It waits until the files of other jobs have been sent to their schedd.")
         elif self._store.begin_handing(job["id"]):
             await self._hand_one(job)
 
@@ -151,13 +159,15 @@ class Handing:
 
     @contextlib.asynccontextmanager
     async def only_this(self, job: dict[str, Any]) -> AsyncIterator[None]:
-        """Whatever goes wrong with one job ends that job, and no other."""
+        """Whatever goes wrong with one job ends that job, and no other; one that was to be killed is."""
         try:
             yield
         except Exception as error:
             if not isinstance(error, GangaKernelError):
                 log.exception("job %s", job["id"])
-            self.end_unstarted(job, "refused", sentence(error))
+            now = self._store.job(job["id"])
+            killed = now is not None and now["kill_asked"]
+            self.end_unstarted(job, "killed" if killed else "refused", "" if killed else sentence(error))
 
     async def _hand_one(self, job: dict[str, Any]) -> None:
         """Hand a job to Ganga, which submits one at a time; returns when the next one may be made ready."""
@@ -165,6 +175,8 @@ class Handing:
             await self._divide(job)
         fields, commands = await asyncio.to_thread(self._make_ready, job, self._sources(job))
         await self._places.acquire()
+        if clusters.is_spooled(job):
+            self._being_sent.add(job["id"])
         handing = asyncio.ensure_future(self._submit(job, fields, commands))
         self._handing.add(handing)
         handing.add_done_callback(self._handing.discard)
@@ -208,11 +220,14 @@ class Handing:
         async with self.only_this(job):
             try:
                 number, native = await self._ganga.call(submit)
-                await self.upload(job, native)
             finally:
                 self._places.release()
+            await self.upload(job, native)
             self._note_handed(job, number, native)
             await self._in_queue(job["id"])
+        if job["id"] in self._being_sent:
+            self._being_sent.discard(job["id"])
+            self.soon()
 
     async def upload(self, job: dict[str, Any], native: str) -> None:
         """Return when the schedd has the files of a cluster, if they are spooled to it.
@@ -226,13 +241,24 @@ class Handing:
             if job["handed"] != 2 and not upload.ended:
                 self._store.change_tasks(job["id"], reason="Its files are being sent to the schedd.")
                 self._changed(job["id"])
-            while not upload.ended:
-                await asyncio.sleep(_LOOK)
+            self._uploads[job["id"]] = upload
+            if (now := self._store.job(job["id"])) and now["kill_asked"]:
+                upload.stop()
+            try:
+                while not upload.ended:
+                    await asyncio.sleep(_LOOK)
+            finally:
+                del self._uploads[job["id"]]
             await asyncio.to_thread(upload.result)
 
-    def _waits_for_a_core(self, job: dict[str, Any]) -> None:
-        if job["tasks"][0]["state"] != "queued":
-            reason = f"It waits for a free core: local jobs may use {self._settings.slots} at a time."
+    def stop_upload(self, number: int) -> None:
+        """A job is to be killed: what is left of its files needn't be sent."""
+        if number in self._uploads:
+            self._uploads[number].stop()
+
+    def _wait(self, job: dict[str, Any], reason: str) -> None:
+        """Say why a job waits before its backend has it."""
+        if job["tasks"][0]["reason"] != reason:
             self._store.change_tasks(job["id"], state="queued", reason=reason)
             self._changed(job["id"])
 
@@ -262,15 +288,30 @@ class Handing:
         self._store.change_job(job["id"], submitted=time.time(), **columns)
 
     async def find_again(self, job: dict[str, Any]) -> None:
-        """A broker died while it handed this job over: find out whether it got through."""
-        if clusters.is_spooled(job) and await asyncio.to_thread(backends.adopt, job) is None:
-            self._store.change_job(job["id"], handed=0)  # also if Ganga knows it: not all files had come
-            return
+        """A broker died while it handed this job over: find out whether it got through.
+
+        A schedd that doesn't answer is asked again until it does: nothing else can tell.
+        """
+        while await asyncio.to_thread(backends.is_being_sent, job):
+            await asyncio.sleep(_LOOK_AT_OTHERS)
+        while True:
+            try:
+                return await self._find_once(job)
+            except ScheddUnreachable as error:
+                self._store.change_tasks(job["id"], reason=f"It is to be found again: {error}")
+                self._changed(job["id"])
+                await asyncio.sleep(_AGAIN)
+
+    async def _find_once(self, job: dict[str, Any]) -> None:
+        # Of a spooled job Ganga may know one whose files didn't all come: the schedd tells.
+        first = await asyncio.to_thread(backends.adopt, job) if clusters.is_spooled(job) else None
         number = await self._ganga.call(partial(self._ganga.session.find, job["token"]))
         if number is not None:
-            self._note_handed(job, number, await self._ganga.call(partial(self._native, job, number)))
-            return
-        native = await asyncio.to_thread(backends.adopt, job)
+            known = await self._ganga.call(partial(self._native, job, number))
+            if known == first or not clusters.is_spooled(job):
+                self._note_handed(job, number, known)
+                return
+        native = first if clusters.is_spooled(job) else await asyncio.to_thread(backends.adopt, job)
         if native is None:
             self._store.change_job(job["id"], handed=0)
         else:

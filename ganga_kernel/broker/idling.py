@@ -10,8 +10,8 @@ import asyncio
 import logging
 import time
 
+from ..condor.schedd import Where
 from .asking import ask
-from .clusters import Where
 from .watching import Watching
 
 log = logging.getLogger(__name__)

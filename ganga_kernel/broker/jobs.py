@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import spool
 from ..condor import spooled
+from ..condor.schedd import Where
 from ..errors import BackendError, BrokerError, GangaKernelError, UnknownBackend
 from ..maps import MOST_TASKS
 from ..settings import GangaKernel
@@ -71,10 +72,11 @@ class Jobs:
         self._sending = Sending(settings, store, self._watching, self._add_cluster)
         self._slots = Slots()
         self._idling = Idling(self._watching, settings.idle_pause)
-        self._schedd_answered: dict[clusters.Where, float] = {}
+        self._schedd_answered: dict[Where, float] = {}
         self._resubmitting = asyncio.Lock()
         self._in_flight = asyncio.Event()
         self._retrying: set[asyncio.Future[None]] = set()
+        self._finding: set[asyncio.Future[None]] = set()
         self._handing = Handing(
             settings, store, self._ganga, self._watching, self._slots, self._changed, self._in_queue
         )
@@ -136,7 +138,8 @@ class Jobs:
             await asyncio.to_thread(backends.check_site, job, self._limits(backend), site.spool)
             await fetching.check(backends.urls(Path(job["folder"])))
         answered = self._schedd_answered.get(where := clusters.where(job), float("-inf"))
-        if backend == "HTCondor" and time.monotonic() - answered < _STILL_THERE:
+        lately = time.monotonic() - answered < _STILL_THERE
+        if backend == "HTCondor" and lately and not clusters.is_spooled(job):  # else it has a number to tell
             return
         await asyncio.to_thread(backends.check, job, self._limits(backend), self._settings.spool)
         if backend == "HTCondor":
@@ -256,6 +259,7 @@ class Jobs:
             return self.job(number)
         self._store.change_job(number, kill_asked=1)
         self._watching.kill_asked(number)
+        self._handing.stop_upload(number)
         if job["handed"] == 0:
             self._handing.end_unstarted(job, "killed", "")
         elif job["handed"] == 2:
@@ -376,19 +380,36 @@ class Jobs:
         """Shut Ganga down; jobs go on. The next broker finds out about one that is being handed over."""
         self._sending.stop()
         self._handing.stop()
+        for finding in self._finding:
+            finding.cancel()
+        spooled.stop()
         await self._ganga.call(self._ganga.session.close)
 
     async def _recover(self) -> None:
-        """Watch the jobs again that an earlier broker handed over; submit none twice."""
+        """Watch the jobs again that an earlier broker handed over; submit none twice.
+
+        Whether HTCondor has a job may take long to tell: the others don't wait for that.
+        """
         for job in self._store.unfinished():
-            async with self._handing.only_this(job):
-                if job["handed"] == 1:
-                    await self._handing.find_again(job)
-                    job = self._store.job(job["id"]) or job
-                if job["handed"] == 2:
-                    await self._begin_to_watch(job)
-                    if any(clusters.unsent(job)):
-                        self._sending.send(job["id"])
+            if job["handed"] == 1 and job["backend"] == "HTCondor":
+                finding = asyncio.ensure_future(self._recover_one(job))
+                self._finding.add(finding)
+                finding.add_done_callback(self._finding.discard)
+            else:
+                await self._recover_one(job)
+
+    async def _recover_one(self, job: dict[str, Any]) -> None:
+        async with self._handing.only_this(job):
+            if job["handed"] == 1:
+                await self._handing.find_again(job)
+                job = self.row(job["id"])
+                self._handing.soon()
+            if job["handed"] == 2:
+                await self._begin_to_watch(job)
+                if any(clusters.unsent(job)):
+                    self._sending.send(job["id"])
+            if job["kill_asked"] and not ended(job_state(job["tasks"])):
+                await self.kill(job["id"])
 
     async def _watch(self) -> None:
         while True:

@@ -33,7 +33,8 @@ def on_observation(
             f"{lost(task, seen)}"
         )
         return {"again": [*task["again"], {"cause": "crash", "said": said}]}
-    if seen.state == "held" and seen.for_memory and not kill_asked:
+    told = task["state"] == "held" and task["since"] == seen.time
+    if seen.state == "held" and seen.for_memory and not kill_asked and not told:
         entry = _with_more_memory(task, resources)
         return {"again": [*task["again"], entry]} if entry else {}
     return {}

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which items that tasks hand on are gathered, before HTCondor gets them.
 _GATHER = 1.0
+#: Seconds between two looks whether a process of a broker that died still sends files.
+_LOOK = 0.5
 #: Seconds until a schedd that didn't answer is asked again.
 _AGAIN = 10.0
 
@@ -82,7 +84,9 @@ class Sending:
                 await asyncio.sleep(_AGAIN)
             except Exception as error:
                 log.exception("job %s", number)
-                self._watching.not_sent(number, unstarted("refused", sentence(error), time.time()))
+                killed = self._row(number)["kill_asked"]
+                ends = unstarted(*(("killed", "") if killed else ("refused", sentence(error))), time.time())
+                self._watching.not_sent(number, ends)
                 return
 
     def _row(self, number: int) -> dict[str, Any]:
@@ -98,6 +102,8 @@ class Sending:
         first = clusters.sent(job["clusters"])
         cluster = None
         if job["sending"]:
+            while await asyncio.to_thread(backends.is_being_sent, job):
+                await asyncio.sleep(_LOOK)
             cluster = await asyncio.to_thread(backends.find_further, job, first)
         if cluster is None:
             job["sending"] = len(job["tasks"])
@@ -112,6 +118,8 @@ class Sending:
         known = [*job["clusters"], [cluster, first, job["sending"]]]
         self._store.change_job(job["id"], clusters=known, sending=0)
         self._watching.sent(job["id"], known)
+        if self._row(job["id"])["kill_asked"]:  # while it was on its way
+            await asyncio.to_thread(backends.remove, {**job, "clusters": known})
 
     def _ask_as_learnt(self, job: dict[str, Any]) -> None:
         """What a map's first task used says what the others are asked for with."""

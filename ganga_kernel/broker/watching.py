@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import maps, spool
 from ..condor import spooled
-from ..condor.schedd import Schedd
+from ..condor.schedd import Schedd, Where
 from ..states import ended
 from . import clusters, dividing, progress, retries
 from .lastwords import last_words
@@ -214,12 +214,12 @@ class Watching:
             if watched.job["ganga_id"] == ganga_id and isinstance(watched.watcher, GangaWatcher):
                 watched.watcher.tell(task, status)
 
-    def waiting(self) -> dict[tuple[clusters.Where, str], int]:
+    def waiting(self) -> dict[tuple[Where, str], int]:
         """The jobs of which nothing runs and some waits in HTCondor's queue, the oldest first.
 
         For each the schedd, and the proc whose reason is shown, as HTCondor names it, with the job's number.
         """
-        found: dict[tuple[clusters.Where, str], int] = {}
+        found: dict[tuple[Where, str], int] = {}
         for watched in self._jobs.values():
             job = watched.job
             if job["backend"] == "HTCondor" and job_state(job["tasks"]) == "queued":

@@ -362,8 +362,10 @@ class HTCondor(IBackend):  # type: ignore[misc]
         for backend in backends:
             backend.killing = True
         try:
+            schedd = self._schedd()
+            end = schedd.kill if self.spool else schedd.remove
             for name in self._ids():
-                self._schedd().remove(name, "Killed in Ganga")
+                end(name, "Killed in Ganga")
         except BackendError:
             for backend in backends:
                 backend.killing = False

@@ -28,12 +28,8 @@ _DOLLAR_MACRO = re.compile(r"\$\(\s*DOLLAR\s*[:)]", re.IGNORECASE)
 _LATE = {"max_idle", "max_materialize"}
 _ARGUMENTS, _ENVIRONMENT, _FOLDER = "task_arguments", "task_environment", "task_folder"
 
-#: A job that has ended stays in the queue for ten days; once its output was fetched for an hour, if whoever
-#: fetched it doesn't take it out.
-_UNTIL_FETCHED = (
-    "JobStatus == 4 && "
-    "time() < ((StageOutFinish =?= undefined) ? CompletionDate + 864000 : StageOutFinish + 3600)"
-)
+#: A job that has ended stays in the queue for ten days: whoever fetches its output takes it out.
+_UNTIL_FETCHED = "JobStatus == 4 && time() < CompletionDate + 864000"
 
 # Commands that belong to a field of JobSpec, or on which the rest of the plugin relies: a job whose cell
 # raised an error has ended, so HTCondor must not run it again.

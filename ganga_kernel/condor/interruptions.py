@@ -18,6 +18,9 @@ _DISCONNECTED = (
     "Its machine can't be reached at the moment. It may go on there: HTCondor waits for it for a time "
     "(by default 40 minutes), and else starts it anew."
 )
+#: Of spooled jobs; they are our own words.
+NOT_FETCHED = "It had ended, and its output left the schedd before it was fetched. Run the cell again."
+FORGOTTEN = "The schedd knows nothing of it any more, and its output was not fetched. Run the cell again."
 _REMOVED = "HTCondor removed it from its queue."
 _BY_HAND = "Somebody removed it from HTCondor's queue with condor_rm."
 _OWN_RULE = "A condition of the job's own, {rule}, came true and removed it from HTCondor's queue."
@@ -35,7 +38,7 @@ def explain(state: str, said: str) -> str:
     state: one of `eventlog.STATES`; for any other than these three it is what HTCondor said
     said: HTCondor's reason
     """
-    if state not in ("evicted", "disconnected", "removed"):
+    if state not in ("evicted", "disconnected", "removed") or said in (NOT_FETCHED, FORGOTTEN):
         return said
     told = {"evicted": _evicted, "disconnected": lambda _: _DISCONNECTED, "removed": _removed}[state](said)
     words = f" HTCondor says: {said.rstrip('.')}." if said else ""

@@ -27,7 +27,8 @@ from ganga_kernel.errors import BackendError, GangaKernelError, ScheddUnreachabl
 
 _log = logging.getLogger(__name__)
 
-_AUTHENTICATION = re.compile(r"AUTHENTICAT|SECMAN|auth methods|not authorized|permission", re.I)
+_AUTHENTICATION = re.compile(r"AUTHENTICAT|SECMAN|auth methods|not authorized", re.I)
+_DENIED = re.compile(rf"{_AUTHENTICATION.pattern}|permission", re.I)
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _STATES = {
     1: "queued",
@@ -52,6 +53,8 @@ JOB_ADS = (
 
 #: Of a spooled job's ad: when its files had come.
 STAGED = "StageInFinish"
+#: A schedd's name, and the address of the collector that knows it; None for the configured ones.
+Where = tuple[str | None, str | None]
 #: Schedds that are named to somebody who named an unknown one.
 _NAMED = 3
 
@@ -164,15 +167,21 @@ class Schedd:
 
         Of a cluster that comes into the queue little by little the rest counts as one, here and below.
         """
-        return self._act("Remove", job, reason)
+        return self._act("Remove", _checked(job), reason)
+
+    def kill(self, job: str, reason: str) -> int:
+        """As `remove`, but what has ended of it stays, if it is in the queue since its output is there."""
+        cluster, _, proc = _checked(job).partition(".")
+        one = f" && ProcId == {proc}" if proc else ""
+        return self._act("Remove", f"ClusterId == {cluster}{one} && JobStatus != 4", reason)
 
     def hold(self, job: str, reason: str) -> int:
         """Hold a cluster or a proc; returns the number of jobs changed."""
-        return self._act("Hold", job, reason)
+        return self._act("Hold", _checked(job), reason)
 
     def release(self, job: str, reason: str) -> int:
         """Release a cluster or a proc from its hold; returns the number of jobs changed."""
-        return self._act("Release", job, reason)
+        return self._act("Release", _checked(job), reason)
 
     def edit(self, job: str, values: Mapping[str, int]) -> None:
         """Set attributes of the ads of a cluster's jobs, or of a proc's; running ones keep what they have.
@@ -194,7 +203,7 @@ class Schedd:
 
     def vacate(self, job: str) -> int:
         """Send a cluster or a proc back to the queue; returns the number of jobs changed."""
-        return self._act("VacateFast", job, "")
+        return self._act("VacateFast", _checked(job), "")
 
     def query(self, constraint: str, attributes: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The ads of the queue's jobs that match, in no order."""
@@ -223,15 +232,18 @@ class Schedd:
 
         At most `match` of them (-1: all), and none that ended before `since` (unix seconds).
         """
-        stop = f"EnteredCurrentStatus < {int(since)}" if since > 0 else None
+        # A spooled one may have ended days before it left the queue: it says nothing about those behind it.
+        stop = f"EnteredCurrentStatus < {int(since)} && {STAGED} =?= undefined" if since > 0 else None
         return self._ads(lambda schedd: schedd.history(constraint, list(attributes), match, stop))
 
-    def find_cluster(self, attribute: str, value: str, since: float = 0.0) -> int | None:
+    def find_cluster(
+        self, attribute: str, value: str, since: float = 0.0, spooled: bool = False
+    ) -> int | None:
         """The newest cluster with that attribute in its ad, in the queue or else the history.
 
         This finds a job that was submitted by a process which died before it could note the number.
         The history is read back to jobs that ended at `since` (unix seconds): a schedd's whole
-        history can be long.
+        history can be long. A spooled one that left the queue before its files had come isn't found.
         """
         if not attribute.isidentifier():
             raise ValueError(f"not an attribute name: {attribute!r}")
@@ -239,7 +251,8 @@ class Schedd:
         constraint = f'{attribute} =?= "{text}"'
         ads = self._with_clusters(constraint, ["ClusterId"])
         if not ads:
-            ads = self.history(constraint, ["ClusterId"], 1, since)
+            sent = f" && {STAGED} =!= undefined" if spooled else ""
+            ads = self.history(constraint + sent, ["ClusterId"], 1, since)
         return max((int(ad["ClusterId"]) for ad in ads), default=None)
 
     def waits_for_files(self, cluster: int) -> bool:
@@ -349,14 +362,13 @@ class Schedd:
         except htcondor2.HTCondorException as error:
             raise self._unreachable(_words(error)) from error
 
-    def _act(self, action: str, job: str, reason: str) -> int:
-        job = _checked(job)
+    def _act(self, action: str, jobs: str, reason: str) -> int:
         htcondor2 = load_bindings()
         schedd = self._connect()
         # As a plain string the bindings would drop the reason; a number must go with it.
         why = (reason, 0) if reason else None
         try:
-            result = schedd.act(getattr(htcondor2.JobAction, action), job, why)
+            result = schedd.act(getattr(htcondor2.JobAction, action), jobs, why)
         except htcondor2.HTCondorException as error:
             raise self._unreachable(_words(error)) from error
         return int(result["TotalSuccess"]) if result is not None else 0
@@ -372,7 +384,7 @@ class Schedd:
             )
         known = _known_versions(self.pool, self.name)
         facts = f"Configuration: {config}; {known}."
-        if _AUTHENTICATION.search(text):
+        if _DENIED.search(text):
             ended = lifetimes.ended(lifetimes.found(), time.time())
             return ScheddUnreachable(
                 f"{whose} did not accept who we are: {text or 'no reason given'} {facts}",

@@ -22,23 +22,27 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganga_kernel.condor.eventlog import FINAL, Observation
-from ganga_kernel.condor.schedd import Schedd
+from ganga_kernel.condor.interruptions import FORGOTTEN
+from ganga_kernel.condor.schedd import Schedd, Where
 from ganga_kernel.errors import BackendError, GangaKernelError, from_wire, sentence
 
 _log = logging.getLogger(__name__)
 
-#: Whoever sends or fetches a job's files holds this file of its folder locked.
-_LOCK = "spooling"
+#: Files of a job's folder that are locked while its files are sent, and while its output is fetched.
+_SENDING, _FETCHING = "sending", "fetching"
 #: Seconds between two questions: at first, and at most; and by how much they grow.
 _SOON, _LATE, _GROWTH = 1.0, 20.0, 1.5
 #: Seconds in which a schedd must tell how its jobs are.
 _LIMIT = 60.0
+#: Seconds after which the schedd is asked again before more is fetched.
+_LONG = 20.0
 #: Questions in a row after which a job is gone of which neither queue nor history says anything.
 _MISSES = 3
-_FORGOTTEN = "The schedd knows nothing of it any more, and its output was not fetched."
-
-#: A schedd's name and the address of its collector.
-Where = tuple[str | None, str | None]
+_CRASHED = {
+    "name": "BackendError",
+    "message": "The process that talks to the schedd ended without a word.",
+    "remedy": "The broker's log may say why.",
+}
 
 
 class Upload:
@@ -54,6 +58,10 @@ class Upload:
         """Whether they are there, or can't be sent."""
         return self._process.poll() is not None
 
+    def stop(self) -> None:
+        """Send no more; `result` tells then that they can't be sent."""
+        self._process.terminate()
+
     def result(self) -> None:
         """Return when they are there.
 
@@ -63,13 +71,16 @@ class Upload:
         """
         with self._answers:
             said = self._answers.read()
-        if self._process.wait() < 0:  # killed, so that it can't have removed the cluster
-            self._schedd.remove(str(self._cluster), "its files could not be sent to the schedd")
+        self._process.wait()
+        if not said:  # it was ended, so that it can't have removed the cluster
+            self._schedd.remove(str(self._cluster), "its files were not sent to the end")
         _answer(said)
 
 
 _uploads: dict[tuple[Where, int], Upload] = {}
 _followers: dict[Where, Follower] = {}
+#: Processes that look or fetch: each may be ended at any time.
+_asking: set[subprocess.Popen[str]] = set()
 
 
 def submit(
@@ -81,17 +92,15 @@ def submit(
     ------
     SubmitRefused, ScheddUnreachable: it isn't in the queue.
     """
-    with _locked(folder) as lock:
+    with _locked(folder / _SENDING) as lock:
         process = _start(schedd, lock, do="submit", description=dict(description), items=[*map(dict, items)])
     assert process.stdout is not None
-    first = process.stdout.readline()
-    if "cluster" not in first:
-        with process.stdout:
-            rest = process.stdout.read()
+    try:
+        cluster = int(_answer(process.stdout.readline())["cluster"])
+    except GangaKernelError:
+        process.stdout.close()
         process.wait()
-        _answer(first + rest)
-        raise BackendError(f"The process that submits to {schedd.name or 'the schedd'} ended without a word.")
-    cluster = int(json.loads(first)["cluster"])
+        raise
     _uploads[(schedd.name, schedd.pool), cluster] = Upload(schedd, cluster, process, process.stdout)
     return cluster
 
@@ -101,20 +110,32 @@ def upload(where: Where, cluster: int) -> Upload:
     return _uploads.pop((where, cluster))
 
 
-def wait_for_others(folder: Path) -> None:
-    """Return when no process sends or fetches files of the job in a folder, whoever started it."""
-    with _locked(folder):
-        pass
+def is_being_sent(folder: Path) -> bool:
+    """Whether a process sends files of the job in a folder, whoever started it."""
+    try:
+        with _locked(folder / _SENDING, fcntl.LOCK_NB):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def follower(schedd: Schedd) -> Follower:
     """The one that follows a schedd's jobs in this process."""
-    return _followers.setdefault((schedd.name, schedd.pool), Follower(schedd))
+    where = schedd.name, schedd.pool
+    if where not in _followers:
+        _followers[where] = Follower(schedd)
+    return _followers[where]
 
 
 def followers() -> list[Follower]:
     """All that there are."""
     return list(_followers.values())
+
+
+def stop() -> None:
+    """End whatever asks and fetches; the next process that follows these jobs does it again."""
+    for process in list(_asking):
+        process.terminate()
 
 
 class Follower:
@@ -130,6 +151,7 @@ class Follower:
         self._folders: dict[int, tuple[Path, float]] = {}
         self._open: set[tuple[int, int]] = set()
         self._missed: dict[tuple[int, int], int] = {}
+        self._failed: dict[str, int] = {}
         self._changing, self._looking = threading.Lock(), threading.Lock()
         self._pause, self._due = _SOON, 0.0
         self.state: Mapping[tuple[int, int], Observation] = {}
@@ -156,7 +178,7 @@ class Follower:
         self._pause, self._due = _SOON, min(self._due, time.monotonic() + _SOON)
 
     def look(self) -> None:
-        """Ask the schedd, if it is time to, and fetch what has ended. Returns when all of that is here.
+        """Ask the schedd, if it is time to, and fetch what has ended. Returns when that is here.
 
         A schedd that doesn't answer, or doesn't send what it has, is told as the jobs' reason.
         """
@@ -181,38 +203,46 @@ class Follower:
             self._blame(asked, error)
             return []
         seen = _observations(said["seen"])
-        missing = [_key(name) for name in said["unknown"]]
-        self._missed = {key: self._missed.get(key, 0) + 1 for key in missing}
+        self._missed = {key: self._missed.get(key, 0) + 1 for key in map(_key, said["unknown"])}
         now = time.time()
         gone = [key for key, times in self._missed.items() if times >= _MISSES]
-        self._publish([*seen, *(Observation(*key, "removed", now, reason=_FORGOTTEN) for key in gone)])
+        self._publish([*seen, *(Observation(*key, "removed", now, reason=FORGOTTEN) for key in gone)])
+        if said["error"]:
+            self._blame(map(_key, said["left"]), from_wire(said["error"]))
         return list(said["waiting"])
 
     def _fetch(self, procs: Iterable[str]) -> None:
-        """Fetch what procs left, a cluster after the other."""
+        """Fetch what procs left, a cluster after the other, those last of which it failed before."""
         of_cluster: dict[int, list[str]] = {}
-        for name in procs:
+        for name in sorted(procs, key=lambda name: self._failed.get(name, 0)):
             of_cluster.setdefault(_key(name)[0], []).append(name)
+        begun = time.monotonic()
         for cluster, names in of_cluster.items():
-            folder = self._folders[cluster][0]
+            if time.monotonic() - begun > _LONG:
+                self.soon()
+                return
             try:
-                with _locked(folder) as lock:
+                with _locked(self._folders[cluster][0] / _FETCHING) as lock:
                     said = _asked(self._schedd, None, lock, do="fetch", procs=names)
+            except OSError as error:
+                why = f"The output can't be fetched: {error}."
+                self._blame(map(_key, names), BackendError(why, "It is tried again."))
             except GangaKernelError as error:
                 self._blame(map(_key, names), error)
             else:
-                self._publish(seen := _observations(said["seen"]))
-                if len(seen) < len(names):
+                self._publish(_observations(said["seen"]))
+                for name, why in said["failed"].items():
+                    self._failed[name] = self._failed.get(name, 0) + 1
+                    self._blame([_key(name)], from_wire(why))
+                if said["seen"] and len(said["seen"]) + len(said["failed"]) < len(names):
                     self.soon()
 
     def _blame(self, keys: Iterable[tuple[int, int]], error: GangaKernelError) -> None:
-        """Say why nothing is known of procs, which stay as they are."""
+        """Say why nothing is known of procs, which stay as they are; why one is held counts for more."""
         now = time.time()
         _log.warning("%s: %s", self._schedd.name or "the schedd", error)
-        self._publish(
-            replace(self.state.get(key) or Observation(*key, "queued", now), reason=sentence(error))
-            for key in keys
-        )
+        before = (self.state.get(key) or Observation(*key, "queued", now) for key in keys)
+        self._publish([replace(one, reason=sentence(error)) for one in before if one.state != "held"])
 
     def _publish(self, seen: Iterable[Observation]) -> None:
         with self._changing:
@@ -237,14 +267,22 @@ def _observations(said: Iterable[Mapping[str, Any]]) -> list[Observation]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """A lock on a job's folder, as a file's number: a process that gets it holds the lock as well.
+def _locked(path: Path, how: int = 0) -> Iterator[int]:
+    """A lock on a file, as the file's number: a process that gets it holds the lock as well.
 
     So the lock outlives whoever started that process, and was killed.
+
+    Parameters
+    ----------
+    how: `fcntl.LOCK_NB` for who doesn't wait
+
+    Raises
+    ------
+    BlockingIOError: another one has it.
     """
-    number = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        fcntl.flock(number, fcntl.LOCK_EX | how)
         yield number
     finally:
         os.close(number)
@@ -276,6 +314,7 @@ def _asked(schedd: Schedd, limit: float | None, lock: int | None = None, **reque
     """
     process = _start(schedd, lock, **request)
     process.stdin = None  # it was closed
+    _asking.add(process)
     try:
         said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired as error:
@@ -283,19 +322,22 @@ def _asked(schedd: Schedd, limit: float | None, lock: int | None = None, **reque
         process.communicate()
         whose = f"The schedd {schedd.name}" if schedd.name else "This machine's schedd"
         raise BackendError(f"{whose} doesn't answer within {limit:.0f} s.", "It is asked again.") from error
+    finally:
+        _asking.discard(process)
     return _answer(said)
 
 
 def _answer(said: str) -> dict[str, Any]:
-    lines = said.splitlines()
-    answer: dict[str, Any] | None = json.loads(lines[-1]) if lines else {"error": _CRASHED}
-    if answer and "error" in answer:
+    """The answer in the last line of what a process wrote.
+
+    Raises
+    ------
+    BackendError: it is an error, or there is none.
+    """
+    try:
+        answer: dict[str, Any] | None = json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        answer = {"error": _CRASHED}
+    if answer and answer.get("error") and "seen" not in answer:
         raise from_wire(answer["error"])
     return answer or {}
-
-
-_CRASHED = {
-    "name": "BackendError",
-    "message": "The process that talks to the schedd ended without a word.",
-    "remedy": "The broker's log may say why.",
-}

@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganga_kernel.broker import backends
 from ganga_kernel.broker.clusters import TOKEN
-from ganga_kernel.condor import spooled
+from ganga_kernel.condor import spooled, spooling
 from ganga_kernel.condor.description import SPOOLED_LOG, JobSpec, Task, describe
 from ganga_kernel.condor.eventlog import FINAL, Observation
 from ganga_kernel.condor.schedd import Schedd
@@ -115,10 +116,58 @@ def test_output_that_was_removed_before_it_was_fetched_is_told(schedd: Schedd, f
     follower = Follower(schedd)
     follower.follow(cluster, [0], folder, time.time() - 600)
     (seen,) = follow(follower, ended, (cluster, 0))
-    assert seen.state == "removed" and "removed its output before that was fetched" in seen.reason
+    assert seen.state == "removed" and "its output left the schedd before it was fetched" in seen.reason
     follower.follow(10**6, [0], folder, time.time() - 600)
     (unknown,) = follow(follower, ended, (10**6, 0))
     assert unknown.state == "removed" and "knows nothing of it" in unknown.reason
+
+
+def test_output_that_cannot_be_written_is_fetched_when_it_can_and_the_others_at_once(
+    schedd: Schedd, folder: Path
+) -> None:
+    lines, items = described(folder, "cp in.txt $0.result", 2)
+    lines["arguments"] = lines["arguments"][:-1] + ' $(task)"'
+    (folder / "0.result").mkdir()
+    cluster = spooled.submit(schedd, folder, lines, items)
+    spooled.upload(REMOTE, cluster).result()
+    follower = Follower(schedd)
+    follower.follow(cluster, [0, 1], folder, time.time())
+    follow(follower, ended, (cluster, 1))
+    (waits,) = follow(follower, lambda one: bool(one.reason), (cluster, 0))
+    assert "its output at the schedd can't be fetched" in waits.reason and "nothing is lost" in waits.reason
+    (folder / "0.result").rmdir()
+    (seen,) = follow(follower, ended, (cluster, 0))
+    assert seen.state == "completed" and (folder / "0.result").read_text() == "given\n"
+
+
+def test_a_kill_leaves_what_has_ended_to_be_fetched(schedd: Schedd, folder: Path) -> None:
+    lines, items = described(folder, "[ $0 = 0 ] || sleep 600; cp in.txt $0.result", 2)
+    lines["arguments"] = lines["arguments"][:-1] + ' $(task)"'
+    cluster = spooled.submit(schedd, folder, lines, items)
+    spooled.upload(REMOTE, cluster).result()
+    end = time.monotonic() + 60
+    while not schedd.query(f"ClusterId == {cluster} && JobStatus == 4"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert schedd.kill(str(cluster), "killed in the notebook") == 1
+    follower = Follower(schedd)
+    follower.follow(cluster, [0, 1], folder, time.time())
+    seen = follow(follower, ended, (cluster, 0), (cluster, 1))
+    assert [one.state for one in seen] == ["completed", "removed"] and (folder / "0.result").exists()
+
+
+@given(st.sets(st.tuples(st.integers(1, 3), st.integers(0, 30))))
+def test_the_history_is_asked_for_just_these(procs: set[tuple[int, int]]) -> None:
+    """Each constraint, evaluated for each proc that there may be."""
+    names = [f"{cluster}.{proc}" for cluster, proc in procs]
+    found = {
+        (cluster, proc)
+        for constraint in spooling._of_procs(names)
+        for cluster in range(1, 4)
+        for proc in range(31)
+        if eval(constraint.replace("&&", "and").replace("||", "or"), {"ClusterId": cluster, "ProcId": proc})
+    }
+    assert found == procs
 
 
 def test_files_that_cannot_be_sent_leave_nothing_in_the_queue(schedd: Schedd, folder: Path) -> None:
@@ -137,7 +186,7 @@ def test_a_schedd_that_cannot_be_asked_is_the_jobs_reason(schedd: Schedd, folder
     assert seen.state == "queued" and "can't be looked up, as 127.0.0.1:1 doesn't answer" in seen.reason
 
 
-def test_a_cluster_whose_sender_died_is_removed_and_one_that_is_being_sent_is_waited_for(
+def test_a_cluster_whose_sender_died_is_removed_and_one_that_was_sent_is_found(
     schedd: Schedd, folder: Path
 ) -> None:
     lines, items = described(folder, "true", attributes={TOKEN: "half"})
@@ -146,15 +195,12 @@ def test_a_cluster_whose_sender_died_is_removed_and_one_that_is_being_sent_is_wa
         "backend": "HTCondor", "resources": {"spool": True, "schedd": "remote@local"}, "folder": str(folder),
         "token": "half", "created": time.time() - 60,
     }  # fmt: skip
-    with (folder / "spooling").open("w") as lock:  # as the process does that sends the files
+    with (folder / "sending").open("w") as lock:  # as the process does that sends the files
         fcntl.flock(lock, fcntl.LOCK_EX)
-        adopted: list[str | None] = []
-        waits = threading.Thread(target=lambda: adopted.append(backends.adopt(job)))
-        waits.start()
-        waits.join(0.5)
-        assert waits.is_alive() and schedd.waits_for_files(cluster)
-    waits.join(60)
-    assert adopted == [None] and schedd.query(f"ClusterId == {cluster}") == []
+        assert backends.is_being_sent(job) and schedd.waits_for_files(cluster)
+    assert not backends.is_being_sent(job)
+    assert backends.adopt(job) is None and schedd.query(f"ClusterId == {cluster}") == []
+    assert backends.adopt(job) is None  # though it is in the history
 
     again = spooled.submit(schedd, folder, lines, items)
     spooled.upload(REMOTE, again).result()
@@ -166,11 +212,11 @@ def test_a_cluster_whose_sender_died_is_removed_and_one_that_is_being_sent_is_wa
 
 
 def test_a_process_holds_the_lock_of_whoever_started_it(folder: Path) -> None:
-    with spooled._locked(folder) as lock:
+    with spooled._locked(folder / "sending") as lock:
         child = subprocess.Popen(
             [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=(lock,)
         )
-    number = os.open(folder / "spooling", os.O_RDWR)
+    number = os.open(folder / "sending", os.O_RDWR)
     with pytest.raises(BlockingIOError):
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     child.communicate(b"")

@@ -14,7 +14,7 @@ from tests.harness import Kernel, make_site
 from tests.pool import Pool, SpoolingPool, UnsharedPool
 
 #: What the notebooks need besides IPython.
-_PACKAGES = ("ipykernel", "awkward", "matplotlib", "numpy", "pandas")
+_PACKAGES = ("ipykernel", "awkward", "iminuit", "matplotlib", "numpy", "pandas", "particle")
 
 
 @pytest.fixture(scope="module", params=["Local", "HTCondor", "nothing shared", "spooled"])

@@ -76,6 +76,14 @@ def test_a_broker_that_was_killed_goes_on_where_it_was(
     kernel.until_panel(sent, "done")
     assert queue("ClusterId") == ""
 
+    # One that is killed while they are isn't sent to the end.
+    kernel.run("other = bytes(range(250)) * 1_200_000")
+    stopped = kernel.run("%%batch\nsize = len(other)")
+    kernel.listen(lambda: "Its files are being sent to the schedd." in stopped.panel)
+    kernel.run(f"%kill {stopped.job}")
+    kernel.until_panel(stopped, "killed")
+    until(lambda: queue("ClusterId") == "")
+
     # While it runs, and has ended before anybody asks.
     cell = kernel.run(f"%%batch\n{gate.code}print('once')\nlate = 7")
     kernel.until_panel(cell, "running")

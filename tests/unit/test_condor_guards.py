@@ -31,3 +31,17 @@ def test_what_is_allowed_goes_out() -> None:
     assert (
         guards.most_tasks("afs", MOST_TASKS) == 4000 and guards.most_tasks("nfs4", MOST_TASKS) == MOST_TASKS
     )
+
+
+def test_spooled_jobs_have_limits_of_their_own() -> None:
+    guards.check(CERN, "eos", 100, 1, spooled=True)  # the schedd writes nothing there
+    guards.check(CERN, "nfs4", 101, 1)
+    with pytest.raises(
+        SubmitRefused, match="101 tasks, and the site allows 100 of one whose files are spooled"
+    ):
+        guards.check(CERN, "nfs4", 101, 1, spooled=True)
+    guards.check_queue(CERN, 400, 100)
+    guards.check_queue(SITES["generic"]().known(), 10_000, 10_000)
+    with pytest.raises(SubmitRefused, match="You have 450 jobs in the schedd's queue, this one has 51 tasks"):
+        guards.check_queue(CERN, 450, 51)
+    assert guards.most_tasks("nfs4", MOST_TASKS, CERN["spooled_tasks"]) == 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganga_kernel.condor.interruptions import explain
+from ganga_kernel.condor.interruptions import FORGOTTEN, NOT_FETCHED, explain
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ def test_it_says_what_happened_with_htcondor_s_own_words_last(state: str, said: 
     told = explain(state, said)
     assert expected in told
     assert told.endswith(f"HTCondor says: {said.rstrip('.')}." if said else expected)
+
+
+def test_words_of_ours_are_not_told_as_htcondor_s() -> None:
+    assert explain("removed", NOT_FETCHED) == NOT_FETCHED and explain("removed", FORGOTTEN) == FORGOTTEN
 
 
 def test_other_states_keep_htcondor_s_words() -> None:

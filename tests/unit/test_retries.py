@@ -18,7 +18,9 @@ ASKED = {"memory": 200 * MB, "retry_memory": 2.0, "retries": 2}
 
 
 def task(*again: dict[str, Any], attempt: int = 1) -> dict[str, Any]:
-    return {"task": 0, "attempt": attempt, "again": list(again), "result": None}
+    return {
+        "task": 0, "attempt": attempt, "again": list(again), "result": None, "state": "running", "since": 0.5,
+    }  # fmt: skip
 
 
 def test_memory_grows_with_each_hold_up_to_the_number_of_retries() -> None:
@@ -33,6 +35,11 @@ def test_memory_grows_with_each_hold_up_to_the_number_of_retries() -> None:
         one |= retries.settled(one)
         assert not retries.due(one) and retries.memory_of(one, ASKED) == gets * MB
     assert retries.on_observation(one, HELD, ASKED, False) == {}
+
+
+def test_a_hold_that_is_told_once_more_is_the_same_hold() -> None:
+    held = {**task(), "state": "held", "since": HELD.time}
+    assert retries.on_observation(held, HELD, ASKED, False) == {}
 
 
 def test_memory_that_the_user_raised_meanwhile_counts() -> None:
