@@ -23,6 +23,7 @@ from ganga_kernel.condor.eventlog import FINAL, Observation
 from ganga_kernel.condor.schedd import Schedd
 from ganga_kernel.condor.spooled import Follower
 from ganga_kernel.errors import BackendError
+from tests.harness import until
 from tests.pool import SpoolingPool
 
 REMOTE = ("remote@local", None)
@@ -58,11 +59,11 @@ def described(
 
 
 def follow(
-    follower: Follower, until: Callable[[Observation], bool], *keys: tuple[int, int]
+    follower: Follower, holds: Callable[[Observation], bool], *keys: tuple[int, int]
 ) -> list[Observation]:
     """Look until that holds of each proc, however long the pause is."""
     end = time.monotonic() + 60
-    while not all(key in follower.state and until(follower.state[key]) for key in keys):
+    while not all(key in follower.state and holds(follower.state[key]) for key in keys):
         assert time.monotonic() < end, f"last seen: {follower.state}"
         follower.soon()
         follower.look()
@@ -108,10 +109,7 @@ def test_output_that_was_removed_before_it_was_fetched_is_told(schedd: Schedd, f
     lines, items = described(folder, "cp in.txt 0.result")
     cluster = spooled.submit(schedd, folder, lines, items)
     spooled.upload(REMOTE, cluster).result()
-    end = time.monotonic() + 60
-    while not schedd.query(f"ClusterId == {cluster} && JobStatus == 4"):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: schedd.query(f"ClusterId == {cluster} && JobStatus == 4"))
     schedd.remove(f"{cluster}.0", "by hand")
     follower = Follower(schedd)
     follower.follow(cluster, [0], folder, time.time() - 600)
@@ -145,10 +143,7 @@ def test_a_kill_leaves_what_has_ended_to_be_fetched(schedd: Schedd, folder: Path
     lines["arguments"] = lines["arguments"][:-1] + ' $(task)"'
     cluster = spooled.submit(schedd, folder, lines, items)
     spooled.upload(REMOTE, cluster).result()
-    end = time.monotonic() + 60
-    while not schedd.query(f"ClusterId == {cluster} && JobStatus == 4"):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: schedd.query(f"ClusterId == {cluster} && JobStatus == 4"))
     assert schedd.kill(str(cluster), "killed in the notebook") == 1
     follower = Follower(schedd)
     follower.follow(cluster, [0, 1], folder, time.time())
@@ -204,10 +199,6 @@ def test_a_cluster_whose_sender_died_is_removed_and_one_that_was_sent_is_found(
 
     again = spooled.submit(schedd, folder, lines, items)
     spooled.upload(REMOTE, again).result()
-    end = time.monotonic() + 60
-    while schedd.waits_for_files(again):  # the schedd needs a moment to see that all has come
-        assert time.monotonic() < end
-        time.sleep(0.05)
     assert backends.adopt(job) == str(again)
 
 
