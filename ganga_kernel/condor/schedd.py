@@ -27,7 +27,8 @@ from ganga_kernel.errors import BackendError, GangaKernelError, ScheddUnreachabl
 
 _log = logging.getLogger(__name__)
 
-_AUTHENTICATION = re.compile(r"AUTHENTICAT|SECMAN|auth methods|not authorized", re.I)
+# SECMAN 2003 and 2007 say that nobody answers, in the course of authentication or not.
+_AUTHENTICATION = re.compile(r"AUTHENTICAT|SECMAN:(?!2003|2007)|auth methods|not authorized", re.I)
 _DENIED = re.compile(rf"{_AUTHENTICATION.pattern}|permission", re.I)
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _STATES = {

@@ -6,7 +6,7 @@ import pytest
 
 from ganga_kernel.broker import backends, clusters
 from ganga_kernel.condor import guards
-from ganga_kernel.condor.schedd import nearest
+from ganga_kernel.condor.schedd import Schedd, nearest
 from ganga_kernel.errors import BackendError, OptionError, SubmitRefused
 from ganga_kernel.options import from_line
 
@@ -63,3 +63,20 @@ def test_a_schedd_elsewhere_needs_a_spool_that_it_can_see() -> None:
 def test_the_slots_of_the_job_s_own_pool_count() -> None:
     assert backends.asked_of_a_slot({"pool": "cm"})["pool"] == "cm"
     assert backends.asked_of_a_slot({})["pool"] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "whose"),
+    [
+        (
+            "SECMAN:2007:This service is running, but did not respond in a reasonable time.",
+            "can't be reached",
+        ),
+        ('SECMAN:2010:Received "DENIED" from server for user', "did not accept who we are"),
+    ],
+)
+def test_a_schedd_that_is_slow_has_nothing_against_us(
+    said: str, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    assert f"The schedd far@away {whose}: {said}" in str(Schedd("far@away", "127.0.0.1:1")._unreachable(said))
