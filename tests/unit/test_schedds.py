@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ganga_kernel.broker import backends, clusters
-from ganga_kernel.condor import guards
+from ganga_kernel.condor import guards, schedd
 from ganga_kernel.condor.schedd import Schedd, nearest
 from ganga_kernel.errors import BackendError, OptionError, SubmitRefused
 from ganga_kernel.options import from_line
@@ -78,5 +78,6 @@ def test_the_slots_of_the_job_s_own_pool_count() -> None:
 def test_a_schedd_that_is_slow_has_nothing_against_us(
     said: str, whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CONDOR_CONFIG", "ONLY_ENV")
+    monkeypatch.setattr(schedd, "configuration", lambda: "/etc/condor/condor_config")
+    monkeypatch.setattr(schedd, "_known_versions", lambda *_: "")
     assert f"The schedd far@away {whose}: {said}" in str(Schedd("far@away", "127.0.0.1:1")._unreachable(said))
