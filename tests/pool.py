@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from tests.environments import CACHE, oldest_python
+from tests.harness import Kernel, make_site
 
 SCRIPT = Path(__file__).with_name("htcondor-pool")
 # Minutes after which a pool ends by itself, so that a killed test run leaves none behind.
@@ -121,6 +122,16 @@ class SpoolingPool:
 
     pool: Pool
     hidden: Path
+
+    @contextlib.contextmanager
+    def kernel(self) -> Iterator[Kernel]:
+        """A kernel whose batch cells go to that schedd."""
+        options = {"memory": "200MB", "schedd": "remote@local", "spool": True}
+        with make_site(self.hidden, backend="HTCondor", options=options) as site:
+            site.environment.update(self.pool.environ)
+            running = Kernel(site)
+            yield running
+            running.close()
 
 
 @pytest.fixture(scope="session")

@@ -436,10 +436,8 @@ def _started(stream: Path) -> int:
 def remove(job: dict[str, Any]) -> None:
     """End what Ganga doesn't know: an adopted job, or the subjobs on this host that it hasn't met yet."""
     if job["backend"] == "HTCondor":
-        schedd = _schedd(job)
-        end = schedd.kill if is_spooled(job) else schedd.remove
         for cluster in clusters.names(job["clusters"]):
-            end(cluster, "killed in the notebook")
+            _end(job, cluster, "killed in the notebook")
     elif job["backend"] == "Slurm":
         slurmqueue.cancel(json.loads(job["native"]))
     else:
@@ -455,9 +453,14 @@ def remove_task(job: dict[str, Any], task: int, reason: str) -> bool:
     """
     if job["backend"] == "Local":
         return bool(kill_processes(job["native"], task))
-    proc, schedd = clusters.proc_of(job["clusters"], task), _schedd(job)
-    end = schedd.kill if is_spooled(job) else schedd.remove
-    return proc is not None and bool(end(proc, reason))
+    proc = clusters.proc_of(job["clusters"], task)
+    return proc is not None and bool(_end(job, proc, reason))
+
+
+def _end(job: dict[str, Any], name: str, reason: str) -> int:
+    """End a cluster or a proc of a job; of a spooled one what has ended already waits to be fetched."""
+    schedd = _schedd(job)
+    return schedd.kill(name, reason) if is_spooled(job) else schedd.remove(name, reason)
 
 
 def act(job: dict[str, Any], action: str) -> int:

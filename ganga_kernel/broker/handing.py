@@ -303,15 +303,17 @@ class Handing:
                 await asyncio.sleep(_AGAIN)
 
     async def _find_once(self, job: dict[str, Any]) -> None:
-        # Of a spooled job Ganga may know one whose files didn't all come: the schedd tells.
-        first = await asyncio.to_thread(backends.adopt, job) if clusters.is_spooled(job) else None
+        native, is_spooled = None, clusters.is_spooled(job)
+        if is_spooled:  # Ganga may know it with a cluster whose files didn't all come: the schedd tells
+            native = await asyncio.to_thread(backends.adopt, job)
         number = await self._ganga.call(partial(self._ganga.session.find, job["token"]))
         if number is not None:
             known = await self._ganga.call(partial(self._native, job, number))
-            if known == first or not clusters.is_spooled(job):
+            if known == native or not is_spooled:
                 self._note_handed(job, number, known)
                 return
-        native = first if clusters.is_spooled(job) else await asyncio.to_thread(backends.adopt, job)
+        if not is_spooled:
+            native = await asyncio.to_thread(backends.adopt, job)
         if native is None:
             self._store.change_job(job["id"], handed=0)
         else:

@@ -139,7 +139,8 @@ class Jobs:
             await fetching.check(backends.urls(Path(job["folder"])))
         answered = self._schedd_answered.get(where := clusters.where(job), float("-inf"))
         lately = time.monotonic() - answered < _STILL_THERE
-        if backend == "HTCondor" and lately and not clusters.is_spooled(job):  # else it has a number to tell
+        # One to which files are spooled is asked each time, since it tells how full its queue is.
+        if backend == "HTCondor" and lately and not clusters.is_spooled(job):
             return
         await asyncio.to_thread(backends.check, job, self._limits(backend), self._settings.spool)
         if backend == "HTCondor":

@@ -79,8 +79,6 @@ class Upload:
 
 _uploads: dict[tuple[Where, int], Upload] = {}
 _followers: dict[Where, Follower] = {}
-#: Processes that look or fetch: each may be ended at any time.
-_asking: set[subprocess.Popen[str]] = set()
 
 
 def submit(
@@ -133,9 +131,9 @@ def followers() -> list[Follower]:
 
 
 def stop() -> None:
-    """End whatever asks and fetches; the next process that follows these jobs does it again."""
-    for process in list(_asking):
-        process.terminate()
+    """Follow none any more: what is being asked or fetched is left to the next process that follows them."""
+    while _followers:
+        _followers.popitem()[1].stop()
 
 
 class Follower:
@@ -151,7 +149,9 @@ class Follower:
         self._folders: dict[int, tuple[Path, float]] = {}
         self._open: set[tuple[int, int]] = set()
         self._missed: dict[tuple[int, int], int] = {}
-        self._failed: dict[str, int] = {}
+        self._failed: dict[tuple[int, int], int] = {}
+        self._stopped = False
+        self._process: subprocess.Popen[str] | None = None
         self._changing, self._looking = threading.Lock(), threading.Lock()
         self._pause, self._due = _SOON, 0.0
         self.state: Mapping[tuple[int, int], Observation] = {}
@@ -177,6 +177,12 @@ class Follower:
         """Something was done with a job, or it is new: what became of it is to be seen soon."""
         self._pause, self._due = _SOON, min(self._due, time.monotonic() + _SOON)
 
+    def stop(self) -> None:
+        """Ask and fetch no more. What is on its way is broken off, and can be fetched again."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.terminate()
+
     def look(self) -> None:
         """Ask the schedd, if it is time to, and fetch what has ended. Returns when that is here.
 
@@ -198,7 +204,7 @@ class Follower:
             asked = sorted(self._open)
             since = min(self._folders[cluster][1] for cluster, _ in asked)
         try:
-            said = _asked(self._schedd, _LIMIT, do="look", procs=[*map(_name, asked)], since=since)
+            said = self._answer(_LIMIT, do="look", procs=[*map(_name, asked)], since=since)
         except GangaKernelError as error:
             self._blame(asked, error)
             return []
@@ -214,16 +220,16 @@ class Follower:
     def _fetch(self, procs: Iterable[str]) -> None:
         """Fetch what procs left, a cluster after the other, those last of which it failed before."""
         of_cluster: dict[int, list[str]] = {}
-        for name in sorted(procs, key=lambda name: self._failed.get(name, 0)):
-            of_cluster.setdefault(_key(name)[0], []).append(name)
+        for key in sorted(map(_key, procs), key=lambda key: self._failed.get(key, 0)):
+            of_cluster.setdefault(key[0], []).append(_name(key))
         begun = time.monotonic()
         for cluster, names in of_cluster.items():
-            if time.monotonic() - begun > _LONG:
+            if self._stopped or time.monotonic() - begun > _LONG:
                 self.soon()
                 return
             try:
                 with _locked(self._folders[cluster][0] / _FETCHING) as lock:
-                    said = _asked(self._schedd, None, lock, do="fetch", procs=names)
+                    said = self._answer(None, lock, do="fetch", procs=names)
             except OSError as error:
                 why = f"The output can't be fetched: {error}."
                 self._blame(map(_key, names), BackendError(why, "It is tried again."))
@@ -232,10 +238,33 @@ class Follower:
             else:
                 self._publish(_observations(said["seen"]))
                 for name, why in said["failed"].items():
-                    self._failed[name] = self._failed.get(name, 0) + 1
+                    self._failed[_key(name)] = self._failed.get(_key(name), 0) + 1
                     self._blame([_key(name)], from_wire(why))
                 if said["seen"] and len(said["seen"]) + len(said["failed"]) < len(names):
                     self.soon()
+
+    def _answer(self, limit: float | None, lock: int | None = None, **request: Any) -> dict[str, Any]:
+        """What the process answers to a request.
+
+        Raises
+        ------
+        BackendError: as the process says, or it takes longer than the limit, in seconds.
+        """
+        self._process = process = _start(self._schedd, lock, **request)
+        if self._stopped:  # just before it was there to be ended
+            process.terminate()
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.communicate()
+            whose = f"The schedd {self._schedd.name}" if self._schedd.name else "This machine's schedd"
+            raise BackendError(
+                f"{whose} doesn't answer within {limit:.0f} s.", "It is asked again."
+            ) from error
+        finally:
+            self._process = None
+        return _answer(said)
 
     def _blame(self, keys: Iterable[tuple[int, int]], error: GangaKernelError) -> None:
         """Say why nothing is known of procs, which stay as they are; why one is held counts for more."""
@@ -302,29 +331,8 @@ def _start(schedd: Schedd, lock: int | None, **request: Any) -> subprocess.Popen
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin:  # it has ended, and says why
         json.dump({"schedd": schedd.name, "pool": schedd.pool, **request}, process.stdin)
+    process.stdin = None  # it is closed
     return process
-
-
-def _asked(schedd: Schedd, limit: float | None, lock: int | None = None, **request: Any) -> dict[str, Any]:
-    """What the process answers to a request.
-
-    Raises
-    ------
-    BackendError: as the process says, or it takes longer than the limit, in seconds.
-    """
-    process = _start(schedd, lock, **request)
-    process.stdin = None  # it was closed
-    _asking.add(process)
-    try:
-        said, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.communicate()
-        whose = f"The schedd {schedd.name}" if schedd.name else "This machine's schedd"
-        raise BackendError(f"{whose} doesn't answer within {limit:.0f} s.", "It is asked again.") from error
-    finally:
-        _asking.discard(process)
-    return _answer(said)
 
 
 def _answer(said: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,6 +180,29 @@ def test_a_schedd_that_cannot_be_asked_is_the_jobs_reason(schedd: Schedd, folder
     follower.follow(1, [0], folder, time.time())
     (seen,) = follow(follower, lambda one: bool(one.reason), (1, 0))
     assert seen.state == "queued" and "can't be looked up, as 127.0.0.1:1 doesn't answer" in seen.reason
+
+
+def test_a_follower_that_is_stopped_breaks_off_what_it_fetches(
+    schedd: Schedd, folder: Path, spooling_pool: SpoolingPool
+) -> None:
+    """A broker ends in order also while a schedd doesn't answer."""
+    lines, items = described(folder, "cp in.txt 0.result")
+    cluster = spooled.submit(schedd, folder, lines, items)
+    spooled.upload(REMOTE, cluster).result()
+    follower = spooled.follower(schedd)
+    follower.follow(cluster, [0], folder, time.time())
+    (remote,) = [one for one in spooling_pool.pool.processes("schedd") if "REMOTE" in one.cmdline()]
+    remote.suspend()
+    try:
+        follower._due = 0
+        looking = threading.Thread(target=follower.look)
+        looking.start()
+        until(lambda: follower._process)
+        spooled.stop()
+        looking.join(10)
+        assert not looking.is_alive() and spooled.followers() == []
+    finally:
+        remote.resume()
 
 
 def test_a_cluster_whose_sender_died_is_removed_and_one_that_was_sent_is_found(

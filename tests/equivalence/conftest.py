@@ -25,7 +25,8 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
             yield running
         return
     if request.param == "spooled":
-        with _with_spooling(request.getfixturevalue("spooling_pool")) as running:
+        spooling: SpoolingPool = request.getfixturevalue("spooling_pool")
+        with spooling.kernel() as running:
             yield running
         return
     options = {"memory": "200MB"} if request.param == "HTCondor" else {}
@@ -33,16 +34,6 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
         if request.param == "HTCondor":
             pool: Pool = request.getfixturevalue("pool")
             site.environment.update(pool.environ)
-        running = Kernel(site)
-        yield running
-        running.close()
-
-
-@contextmanager
-def _with_spooling(spooling: SpoolingPool) -> Iterator[Kernel]:
-    options = {"memory": "200MB", "schedd": "remote@local", "spool": True}
-    with make_site(spooling.hidden, backend="HTCondor", options=options) as site:
-        site.environment.update(spooling.pool.environ)
         running = Kernel(site)
         yield running
         running.close()

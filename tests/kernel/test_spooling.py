@@ -8,18 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Gate, Kernel, make_site, until
+from tests.harness import Gate, Kernel, until
 from tests.pool import SpoolingPool
 
 
 @pytest.fixture(scope="module")
 def kernel(spooling_pool: SpoolingPool) -> Iterator[Kernel]:
-    options = {"memory": "200MB", "schedd": "remote@local", "spool": True}
-    with make_site(spooling_pool.hidden, backend="HTCondor", options=options) as site:
-        site.environment.update(spooling_pool.pool.environ)
-        running = Kernel(site)
+    with spooling_pool.kernel() as running:
         yield running
-        running.close()
 
 
 def test_a_cell_runs_whose_files_are_spooled(kernel: Kernel, spooling_pool: SpoolingPool) -> None:
